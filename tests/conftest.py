@@ -81,9 +81,7 @@ def make_topics(kafka: KafkaServer, prefix: str, partitions: int) -> Topics:
         group=f"{prefix}.group",
         partitions=partitions,
     )
-    create_topics(
-        kafka.bootstrap, [*names.input, names.changes, names.dead_letters], partitions
-    )
+    create_topics(kafka.bootstrap, [*names.input, names.changes, names.dead_letters], partitions)
     return names
 
 

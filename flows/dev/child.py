@@ -22,9 +22,7 @@ class ChildFailed(RuntimeError):
 class Child:
     """One child process, its log in a file without a name, so that nothing stays on disk either."""
 
-    def __init__(
-        self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115, it lives as long as the child
         leashed = [sys.executable, "-I", "-S", LEASH, str(os.getpid()), *command]
@@ -50,9 +48,7 @@ class Child:
     def log_tail(self, size: int = LOG_TAIL_SIZE) -> str:
         """Return the last bytes of what the child printed."""
         end = os.fstat(self._log.fileno()).st_size
-        return os.pread(self._log.fileno(), size, max(0, end - size)).decode(
-            "utf-8", "replace"
-        )
+        return os.pread(self._log.fileno(), size, max(0, end - size)).decode("utf-8", "replace")
 
     def wait_until(self, is_ready: Callable[[], bool], deadline_s: float) -> None:
         """Return as soon as the condition holds; ChildFailed when the child ends or the time is up."""
@@ -74,9 +70,7 @@ class Child:
         """Ask it to end, kill it after the deadline, and return its exit code; harmless when it is gone already."""
         if self.exit_code is None:
             self._process.send_signal(with_signal)
-            self._process.send_signal(
-                signal.SIGCONT
-            )  # A stopped process would not see the first one.
+            self._process.send_signal(signal.SIGCONT)  # A stopped process would not see the first one.
             try:
                 self._process.wait(deadline_s)
             except subprocess.TimeoutExpired:

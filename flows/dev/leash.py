@@ -18,12 +18,8 @@ def main() -> None:
     """Ask the kernel for SIGKILL at the parent's death, then turn into the program."""
     parent_pid, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(
-            PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0
-        )
-    if (
-        os.getppid() != parent_pid
-    ):  # The parent died before the kernel knew of the wish.
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:  # The parent died before the kernel knew of the wish.
         sys.exit(1)
     os.execvp(command[0], command)
 

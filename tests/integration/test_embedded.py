@@ -26,9 +26,7 @@ time.sleep(600)
 
 def test_servers__die_with_a_killed_parent() -> None:
     """No server is left when the process that started it is killed with kill -9."""
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=REPOSITORY
-    )
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=REPOSITORY)
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
     assert len(pids) == 2 and all(_is_running(pid) for pid in pids)
@@ -55,28 +53,20 @@ def test_leash__does_not_start_for_a_dead_parent() -> None:
 
 def test_child__that_ends_is_named_with_its_log() -> None:
     """A child that ends before it is ready shows its exit code and what it printed."""
-    child = Child(
-        "small", [sys.executable, "-c", "print('no such disk'); raise SystemExit(3)"]
-    )
-    with pytest.raises(
-        ChildFailed, match=r"small ended with exit code 3.*\n.*no such disk"
-    ):
+    child = Child("small", [sys.executable, "-c", "print('no such disk'); raise SystemExit(3)"])
+    with pytest.raises(ChildFailed, match=r"small ended with exit code 3.*\n.*no such disk"):
         child.wait_until(lambda: False, deadline_s=10)
 
 
 def test_child__that_is_never_ready_is_named_with_its_log() -> None:
     """A child that hangs is reported after the deadline with what it printed."""
     child = Child("slow", ["sh", "-c", "echo still loading; sleep 60"])
-    with pytest.raises(
-        ChildFailed, match=r"slow was not ready after 0.5 s.*\n.*still loading"
-    ):
+    with pytest.raises(ChildFailed, match=r"slow was not ready after 0.5 s.*\n.*still loading"):
         child.wait_until(lambda: False, deadline_s=0.5)
     assert child.stop() == -signal.SIGTERM
 
 
-def test_start__on_a_taken_port_fails_by_name(
-    valkey: ValkeyServer, kafka: KafkaServer
-) -> None:
+def test_start__on_a_taken_port_fails_by_name(valkey: ValkeyServer, kafka: KafkaServer) -> None:
     """A server that cannot have its port says so."""
     with pytest.raises(ChildFailed, match="in use"):
         start_valkey(port=valkey.port)
@@ -108,13 +98,9 @@ def test_server__paused_answers_again_when_resumed(valkey: ValkeyServer) -> None
     assert client.ping()
 
 
-def test_kafka__keeps_key_headers_and_the_producers_time(
-    kafka: KafkaServer, topics: Topics
-) -> None:
+def test_kafka__keeps_key_headers_and_the_producers_time(kafka: KafkaServer, topics: Topics) -> None:
     """A message comes back with its key, headers, value and the time its producer gave it."""
-    producer = Producer(
-        {"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True}
-    )
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
     producer.produce(
         topics.orders,
         key=b"u1",
