@@ -1,0 +1,124 @@
+"""This file turns the raw messages of one topic partition into columns, and tells what is no event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scoring.events import DECODED, IGNORED_TYPE, EventBatch, Int64s, Reason
+from scoring.hashing import hash_spans
+from scoring.match import Matcher
+from scoring.policy import Policy
+from scoring.wire import Rejection, WireEvent, WireReader, parse
+
+EVENT_BYTES_MAX = 65_536
+
+
+class Decoder:
+    """
+    Decode batches under one policy.
+
+    A message whose event time is more than `future_tolerance_ms` ahead of its broker stamp is a dead letter.
+    """
+
+    def __init__(
+        self, policy: Policy, future_tolerance_ms: int, event_bytes_max: int = EVENT_BYTES_MAX
+    ) -> None:
+        self._future_tolerance_ms = future_tolerance_ms
+        self._minor_digits = policy.minor_digits
+        self._type_index = {event.name: index for index, event in enumerate(policy.events)}
+        self._reader = WireReader(policy, event_bytes_max)
+        self._matcher = Matcher.of(policy)
+
+    def decode(
+        self,
+        partition: int,
+        topic: int,
+        values: Sequence[bytes | None],
+        offsets: Int64s,
+        ingest_time_ms: Int64s,
+    ) -> EventBatch:
+        """Decode messages of one topic partition, given in offset order; none raises."""
+        assert len(values) == offsets.shape[0] == ingest_time_ms.shape[0], (len(values), offsets.shape)
+        batch = empty_batch(partition, topic, values, offsets, ingest_time_ms)
+        events = {
+            row: event for row in range(len(batch)) if (event := self._read_row(batch, row)) is not None
+        }
+        _hash_ids(batch, events)
+        _place_users(batch, events)
+        return batch
+
+    def _read_row(self, batch: EventBatch, row: int) -> WireEvent | None:
+        """Fill one row by the checked path; None when it is dead."""
+        read = self._reader.read(batch.values[row])
+        if isinstance(read, WireEvent):
+            ahead_ms = read.event_time_ms - int(batch.ingest_time_ms[row])
+            if ahead_ms <= self._future_tolerance_ms:
+                self._fill(batch, row, read)
+                return read
+            read = Rejection(
+                Reason.FROM_THE_FUTURE,
+                f"event_time: must be at most {self._future_tolerance_ms} ms after the message's timestamp, "
+                f"got {ahead_ms} ms",
+            )
+        batch.fate[row] = read.reason
+        batch.details[row] = read.detail
+        return None
+
+    def _fill(self, batch: EventBatch, row: int, event: WireEvent) -> None:
+        kind = self._type_index.get(event.type, IGNORED_TYPE)
+        batch.type[row] = kind
+        batch.event_time_ms[row] = event.event_time_ms
+        batch.amount_minor[row] = event.amount_minor or 0
+        if kind != IGNORED_TYPE:
+            batch.match[row] = self._matcher.mask(kind, event.texts, event.numbers(self._minor_digits))
+
+
+def event_id_of(value: bytes) -> str:
+    """Read the event id of a message that was decoded before."""
+    event_id = parse(value)["event_id"]
+    assert isinstance(event_id, str), event_id
+    return event_id
+
+
+def empty_batch(
+    partition: int, topic: int, values: Sequence[bytes | None], offsets: Int64s, ingest_time_ms: Int64s
+) -> EventBatch:
+    """Lay out the columns of N messages, every one decoded to nothing yet."""
+    count = len(values)
+    return EventBatch(
+        partition=partition,
+        topic=topic,
+        values=values if isinstance(values, list) else list(values),
+        details={},
+        offset=offsets,
+        ingest_time_ms=ingest_time_ms,
+        fate=np.full(count, DECODED, np.int8),
+        type=np.full(count, IGNORED_TYPE, np.int16),
+        event_time_ms=np.zeros(count, np.int64),
+        event_id_hash=np.zeros(count, np.int64),
+        order_id_hash=np.zeros(count, np.int64),
+        amount_minor=np.zeros(count, np.int64),
+        match=np.zeros(count, np.int64),
+        user_bytes=np.empty(0, np.uint8),
+        user_start=np.zeros(count + 1, np.int64),
+    )
+
+
+def _hash_ids(batch: EventBatch, events: dict[int, WireEvent]) -> None:
+    """Hash the ids of rows that took the checked path, in one kernel call each."""
+    for column, texts in (
+        (batch.event_id_hash, {row: event.event_id for row, event in events.items()}),
+        (batch.order_id_hash, {row: event.order_id for row, event in events.items() if event.order_id}),
+    ):
+        encoded = [text.encode() for text in texts.values()]
+        end = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+        start = np.concatenate((np.zeros(1, np.int64), end))[:-1]
+        column[list(texts)] = hash_spans(np.frombuffer(b"".join(encoded), np.uint8), start, end)
+
+
+def _place_users(batch: EventBatch, events: dict[int, WireEvent]) -> None:
+    users = [events[row].user_id if row in events else b"" for row in range(len(batch))]
+    np.cumsum(np.fromiter(map(len, users), np.int64, len(users)), out=batch.user_start[1:])
+    batch.user_bytes = np.frombuffer(b"".join(users), np.uint8)
