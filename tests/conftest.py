@@ -1,4 +1,4 @@
-"""Real servers and fresh names for tests. This file starts each server once a run (once an xdist worker) and only on demand."""
+"""Real servers and fresh names for tests. This file starts a server once a pytest process, on demand."""
 
 import uuid
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ PARTITIONS = 4
 
 @dataclass(frozen=True)
 class Topics:
-    """The topic names of one test, and a consumer group of its own; all topics have the same number of partitions."""
+    """The topic names of one test and its consumer group; all topics have equally many partitions."""
 
     clickstream: str
     orders: str

@@ -1,4 +1,4 @@
-"""Child processes on a leash: started, watched until ready, stopped, and gone when we are. This file knows no server."""
+"""Child processes that are started, watched, stopped, and gone when we are. This file knows no server."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ class Child:
             stdout=self._log,
             stderr=self._log,
             env=None if env is None else {**os.environ, **env},
-            start_new_session=True,  # Ctrl-C belongs to the parent, which stops its children in its own order.
+            start_new_session=True,  # Ctrl-C is the parent's, which stops its children in order.
         )
 
     @property
@@ -67,7 +67,7 @@ class Child:
             time.sleep(0.01)
 
     def stop(self, deadline_s: float = 10.0, with_signal: int = signal.SIGTERM) -> int:
-        """Ask it to end, kill it after the deadline, and return its exit code; harmless when it is gone already."""
+        """Ask it to end, kill it after the deadline, and return its exit code; harmless twice."""
         if self.exit_code is None:
             self._process.send_signal(with_signal)
             self._process.send_signal(signal.SIGCONT)  # A stopped process would not see the first one.

