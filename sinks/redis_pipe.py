@@ -1,0 +1,103 @@
+"""This file holds one connection to Redis that sends ready-made bytes and reads many replies at once."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import hiredis
+from redis import ConnectionPool
+from redis._parsers.hiredis import NOT_ENOUGH_DATA, _HiredisParser
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MasterDownError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+# After one of these the connection is of no use, and whether the last bytes had an effect is unknown.
+LINK_ERRORS = (RedisConnectionError, RedisTimeoutError, OSError, MasterDownError, ReadOnlyError)
+Argument = bytes | str | int
+
+_CONNECTIONS_MAX = 1 << 20
+_READ_BYTES = 1 << 16
+
+
+class _BatchParser(_HiredisParser):
+    """
+    Read replies without the per-reply work of Connection.read_response.
+
+    A chunk of 500 users has a thousand `QUEUED`: at 1 us each they would cost more than rendering the chunk.
+    """
+
+    def read_batch(self, count: int) -> list[Any]:
+        replies: list[Any] = []
+        while len(replies) < count:
+            reply = self._reader.gets()
+            if reply is NOT_ENOUGH_DATA:
+                self.read_from_socket()
+            else:
+                replies.append(reply)
+        return replies
+
+
+class RedisPipe:
+    """Own one connection; it connects by itself when it is used and stays closed after an error."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._connection = pool.make_connection()
+
+    def exchange(self, parts: Sequence[bytes | memoryview], reply_count: int) -> list[Any]:
+        """
+        Send bytes, then read this many replies; a reply that is an error is an exception in the list.
+
+        Raises one of LINK_ERRORS when the connection breaks, whatever the server has made of the bytes.
+        """
+        try:
+            self._connection.send_packed_command(list(parts), check_health=False)
+            return self._connection._parser.read_batch(reply_count)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, *arguments: Argument) -> Any:
+        """Send one command and answer its reply; raises the error the server replied with."""
+        reply = self.exchange([packed(*arguments)], 1)[0]
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        """Drop the connection; the next exchange opens a new one."""
+        self._connection.disconnect()
+
+
+def open_pool(url: str, timeout_s: float) -> ConnectionPool:
+    """
+    Read a redis://, rediss:// or unix:// URL; options in its query win.
+
+    redis-py's own retries are off: a write that timed out may have happened, so whoever sends again has to
+    look first.
+    """
+    return ConnectionPool.from_url(
+        url,
+        parser_class=_BatchParser,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_read_size=_READ_BYTES,
+        max_connections=_CONNECTIONS_MAX,
+    )
+
+
+def packed(*arguments: Argument) -> bytes:
+    """Render one command as Redis reads it."""
+    return hiredis.pack_command(arguments)
+
+
+def command_words(parts: Iterable[bytes | memoryview], index: int) -> list[bytes]:
+    """Answer the words of the command at an index of rendered commands, to name it in an error."""
+    reader = hiredis.Reader(notEnoughData=None)
+    for part in parts:
+        reader.feed(bytes(part))
+    for _ in range(index):
+        reader.gets()
+    return reader.gets() or []

@@ -1,0 +1,139 @@
+"""
+This file holds one shard's connection to Redis: the watch on its meta hash, and writes under that watch.
+
+A write is one MULTI/EXEC that goes out only while the meta hash is watched and was seen to hold our token and
+the number of our previous write. The watch and the look for the NEXT write ride behind each EXEC, so a write
+is one round trip. EXEC answers nil when anybody touched the meta hash in between.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import ExecAbortError
+
+from sinks import keyspace
+from sinks.errors import StoreError, StoreUnavailable
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, command_words, packed
+
+_FIRST_PAUSE_S = 0.02
+_PAUSE_MAX_S = 1.0
+_MULTI = packed("MULTI")
+_EXEC = packed("EXEC")
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the meta hash held after the watch on it began."""
+
+    token: str | None
+    number: int
+
+
+class NotNow(Exception):
+    """The write had no effect and may be tried again."""
+
+
+class ShardLink:
+    """Own the connection that watches one shard's meta hash."""
+
+    def __init__(self, pipe: RedisPipe, meta: bytes) -> None:
+        self._pipe = pipe
+        self._guard: Guard | None = None
+        self._watch = packed("WATCH", meta) + packed("HMGET", meta, keyspace.TOKEN, keyspace.NUMBER)
+
+    def drop(self) -> None:
+        """Close the connection; the next use opens a new one and begins a new watch."""
+        self._pipe.close()
+        self._guard = None
+
+    def ask(self, *command: Argument) -> Any:
+        """Send one command and answer its reply."""
+        return self._pipe.ask(*command)
+
+    def watch_all(self, key: bytes) -> dict[bytes, bytes]:
+        """Begin a watch on a hash and answer all of it."""
+        self._guard = None
+        replies = self._pipe.exchange([packed("WATCH", key) + packed("HGETALL", key)], 2)
+        _raise_first(replies)
+        flat = replies[1]
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def look(self, keys: Sequence[bytes], field: str) -> tuple[Guard, list[bytes | None]]:
+        """
+        Watch meta and these hashes; answer the guard and the field of each.
+
+        The watch comes before the look, so that nothing seen can be out of date when EXEC succeeds.
+        """
+        guard, parts, count = self._guard, [], 0
+        if guard is None:
+            parts, count = [self._watch], 2
+        if keys:
+            parts.append(packed("WATCH", *keys))
+            parts.extend(packed("HGET", key, field) for key in keys)
+            count += 1 + len(keys)
+        replies = self._pipe.exchange([b"".join(parts)], count) if parts else []
+        _raise_first(replies)
+        if guard is None:
+            guard, replies = _guard_from(replies[1]), replies[2:]
+            self._guard = guard
+        return guard, replies[1:]
+
+    def transact(self, parts: Sequence[bytes | memoryview], count: int) -> bool:
+        """
+        Run this many commands under the present watch.
+
+        Answers False, with nothing written, when a watched key was touched. Raises NotNow when the server
+        refused the commands, StoreError when one of them failed while the others were carried out.
+        """
+        self._guard = None
+        replies = self._pipe.exchange([_MULTI, *parts, _EXEC + self._watch], count + 4)
+        result, seen = replies[-3], replies[-1]
+        if isinstance(result, ExecAbortError):
+            # Out of memory, read-only after a failover, too few replicas: a new connection may lead to the
+            # new primary.
+            self.drop()
+            raise NotNow(str(next((reply for reply in replies if isinstance(reply, Exception)), result)))
+        _raise_first([result, seen])
+        self._guard = _guard_from(seen)
+        if result is None:
+            return False
+        _raise_failed(result, parts)
+        return True
+
+
+class Retry:
+    """Wait longer and longer between attempts, and give up in the end."""
+
+    def __init__(self, total_s: float, what: str) -> None:
+        self._what = what
+        self._give_up_s = time.monotonic() + total_s
+        self._pause_s = _FIRST_PAUSE_S
+
+    def pause(self, cause: Exception) -> None:
+        """Sleep before the next attempt; raises StoreUnavailable when the time is used up."""
+        if time.monotonic() + self._pause_s > self._give_up_s:
+            raise StoreUnavailable(f"{self._what}: {cause}") from cause
+        time.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
+
+
+def _guard_from(reply: list[bytes | None]) -> Guard:
+    token, number = reply
+    return Guard(None if token is None else token.decode(), int(number or 0))
+
+
+def _raise_first(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, LINK_ERRORS):
+            raise reply
+        if isinstance(reply, Exception):
+            raise StoreError(str(reply)) from reply
+
+
+def _raise_failed(replies: list[Any], parts: Sequence[bytes | memoryview]) -> None:
+    for index, reply in enumerate(replies):
+        if isinstance(reply, Exception):
+            words = command_words(parts, index)
+            raise StoreError(f"{b' '.join(words[:2]).decode(errors='replace')}: {reply}") from reply

@@ -1,0 +1,303 @@
+"""This file loads shards from Redis, fences them, and writes them in atomic, repeatable steps."""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from sinks import keyspace, outbox
+from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack, StoreUnavailable
+from sinks.keyspace import Keyspace
+from sinks.outbox import OutboxEntry
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
+from sinks.shard_link import Guard, NotNow, Retry, ShardLink
+
+_EARLIER_TOKENS_MAX = 16
+_ROWS_PER_PAGE = 2_000
+_ENTRIES_PER_PAGE = 1_000
+
+
+@dataclass(slots=True)
+class Claim:
+    """
+    A shard as it was found when we took it, and the number of our last write to it.
+
+    Attributes:
+        number: rises with every write; only the store changes it.
+        offsets: next offset to read, by topic; a topic never read is absent.
+        marks: high-water mark in ms, by topic.
+        policy: document of the policy the rows were scored under; None for a new shard.
+        layout: fingerprint of the rows' layout; None for a new shard.
+        earlier_tokens: of the claims before this one. Meeting one of them again means that the store was
+            rolled back, not that somebody else took the shard.
+    """
+
+    partition: int
+    token: str
+    number: int
+    offsets: dict[str, int] = field(default_factory=dict)
+    marks: dict[str, int] = field(default_factory=dict)
+    watermark_ms: int | None = None
+    policy: dict[str, Any] | None = None
+    layout: str | None = None
+    earlier_tokens: tuple[str, ...] = ()
+
+
+class ShardStore:
+    """
+    Keep the shards of this process in Redis; not thread-safe.
+
+    Each shard has a connection of its own: a watch belongs to a connection, so shards do not disturb one
+    another, and all workers together hold one connection per partition.
+
+    Args:
+        url: redis://, rediss:// or unix://, with redis-py's options in its query.
+        prefix: of every key.
+        topics: input topics whose offsets and marks a claim reads.
+        timeout_s: of connecting and of each answer.
+        retry_s: how long a write is repeated before StoreUnavailable.
+    """
+
+    def __init__(
+        self, url: str, prefix: str, topics: Sequence[str], *, timeout_s: float = 5.0, retry_s: float = 30.0
+    ) -> None:
+        self._pool = open_pool(url, timeout_s)
+        self._keys = Keyspace(prefix)
+        self._topics = tuple(topics)
+        self._retry_s = retry_s
+        self._links: dict[int, ShardLink] = {}
+
+    def claim(self, partition: int) -> Claim:
+        """Take the shard in one atomic step: any earlier owner's next write is fenced."""
+        retry = Retry(self._retry_s, f"claim of shard {partition:02d}")
+        while True:
+            try:
+                return self._claim_once(partition)
+            except (NotNow, *LINK_ERRORS) as error:
+                self._link(partition).drop()
+                retry.pause(error)
+            except StoreError as error:
+                self._link(partition).drop()
+                raise StoreError(f"claim of shard {partition:02d}: {error}") from error
+
+    def load_rows(self, claim: Claim) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """
+        Yield user ids and rows page by page, each user once.
+
+        A broken connection ends the load with StoreUnavailable: a scan cursor is of one server.
+        """
+        cursor, seen = b"0", set[bytes]()
+        while True:
+            cursor, flat = self._read(
+                claim, "HSCAN", self._keys.rows(claim.partition), cursor, "COUNT", _ROWS_PER_PAGE
+            )
+            page = {user: row for user, row in zip(flat[::2], flat[1::2], strict=True) if user not in seen}
+            seen.update(page)
+            if page:
+                yield list(page), list(page.values())
+            if cursor == b"0":
+                return
+
+    def load_outbox(self, claim: Claim) -> list[OutboxEntry]:
+        """Answer the entries that were written and not yet trimmed, oldest first."""
+        entries: list[OutboxEntry] = []
+        start = "-"
+        while True:
+            page = self._read(
+                claim, "XRANGE", self._keys.outbox(claim.partition), start, "+", "COUNT", _ENTRIES_PER_PAGE
+            )
+            entries.extend(outbox.from_bytes(entry_id.decode(), fields[1]) for entry_id, fields in page)
+            if len(page) < _ENTRIES_PER_PAGE:
+                return entries
+            start = f"({entries[-1].id}"
+
+    def write_chunk(
+        self,
+        claim: Claim,
+        commands: bytes | memoryview,
+        command_count: int,
+        entries: Sequence[OutboxEntry] = (),
+        new_user_keys: Sequence[bytes] = (),
+        trim_to: str | None = None,
+    ) -> list[OutboxEntry]:
+        """
+        Write users and their outbox entries in one step; answer the entries with their ids.
+
+        Args:
+            commands: rendered by ProfileEncoder.encode; only read during the call.
+            new_user_keys: profiles that no other shard may own (ProfileEncoder.new_user_keys).
+            trim_to: the newest entry that needs no publishing any more; it and all before it are removed.
+        """
+        return self._write(claim, commands, command_count, entries, new_user_keys, trim_to)
+
+    def write_final(
+        self,
+        claim: Claim,
+        offsets: Mapping[str, int],
+        marks: Mapping[str, int],
+        watermark_ms: int | None,
+        policy: Mapping[str, Any],
+        layout: str,
+        entries: Sequence[OutboxEntry] = (),
+        trim_to: str | None = None,
+    ) -> list[OutboxEntry]:
+        """Write, after all chunks of a commit, where reading starts the next time."""
+        fields: list[bytes | str | int] = []
+        for topic, offset in offsets.items():
+            fields += (keyspace.OFFSET + topic.encode(), offset)
+        for topic, mark_ms in marks.items():
+            fields += (keyspace.MARK + topic.encode(), mark_ms)
+        if watermark_ms is not None:
+            fields += (keyspace.WATERMARK_MS, watermark_ms)
+        if policy != claim.policy:
+            document = json.dumps(policy, ensure_ascii=False, separators=(",", ":"))
+            fields += (keyspace.POLICY, document)
+        if layout != claim.layout:
+            fields += (keyspace.LAYOUT, layout)
+        meta = self._keys.meta(claim.partition)
+        commands = [packed("HSET", meta, *fields)] if fields else []
+        stored = self._write(claim, b"".join(commands), len(commands), entries, (), trim_to)
+        claim.policy, claim.layout = dict(policy), layout
+        return stored
+
+    def forget(self, partition: int) -> None:
+        """Close the connection of a shard that is not ours any more."""
+        link = self._links.pop(partition, None)
+        if link is not None:
+            link.drop()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for partition in list(self._links):
+            self.forget(partition)
+
+    def _link(self, partition: int) -> ShardLink:
+        if partition not in self._links:
+            self._links[partition] = ShardLink(RedisPipe(self._pool), self._keys.meta(partition))
+        return self._links[partition]
+
+    def _claim_once(self, partition: int) -> Claim:
+        link, meta = self._link(partition), self._keys.meta(partition)
+        claim = _claim_from(partition, secrets.token_hex(16), link.watch_all(meta), self._topics)
+        earlier = " ".join(claim.earlier_tokens)
+        command = packed("HSET", meta, keyspace.TOKEN, claim.token, keyspace.EARLIER_TOKENS, earlier)
+        if not link.transact([command], 1):
+            raise NotNow("somebody else claims it at the same time")
+        return claim
+
+    def _read(self, claim: Claim, *command: Argument) -> Any:
+        link = self._link(claim.partition)
+        try:
+            return link.ask(*command)
+        except LINK_ERRORS as error:
+            link.drop()
+            raise StoreUnavailable(f"{_text(command[0])} {_text(command[1])}: {error}") from error
+        except RedisError as error:
+            raise StoreError(f"{_text(command[0])} {_text(command[1])}: {error}") from error
+
+    def _write(
+        self,
+        claim: Claim,
+        commands: bytes | memoryview,
+        command_count: int,
+        entries: Sequence[OutboxEntry],
+        new_user_keys: Sequence[bytes],
+        trim_to: str | None,
+    ) -> list[OutboxEntry]:
+        number = claim.number + 1
+        stored = [entry.numbered(number, index) for index, entry in enumerate(entries)]
+        head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number)
+        tail = self._outbox_commands(claim.partition, stored, trim_to)
+        self._write_once(claim, [head, commands, *tail], 1 + command_count + len(tail), new_user_keys)
+        claim.number = number
+        return stored
+
+    def _outbox_commands(
+        self, partition: int, entries: Sequence[OutboxEntry], trim_to: str | None
+    ) -> list[bytes]:
+        key = self._keys.outbox(partition)
+        commands = [packed("XADD", key, entry.id, outbox.FIELD, outbox.to_bytes(entry)) for entry in entries]
+        if trim_to is not None:
+            commands.append(packed("XTRIM", key, "MINID", outbox.id_after(trim_to)))
+        return commands
+
+    def _write_once(
+        self, claim: Claim, parts: list[bytes | memoryview], count: int, new_user_keys: Sequence[bytes]
+    ) -> None:
+        """Send a write until it is known to have happened exactly once, or raise."""
+        link = self._link(claim.partition)
+        retry = Retry(self._retry_s, f"write {claim.number + 1} of shard {claim.partition:02d}")
+        is_in_doubt = False
+        while True:
+            try:
+                guard, owners = link.look(new_user_keys, "shard")
+                if is_in_doubt and guard == Guard(claim.token, claim.number + 1):
+                    return
+                _refuse_other_state(claim, guard)
+                self._refuse_other_owner(claim.partition, new_user_keys, owners)
+                is_in_doubt = True
+                if link.transact(parts, count):
+                    return
+                retry.pause(NotNow("a watched key was changed"))
+            except NotNow as error:
+                retry.pause(error)
+            except LINK_ERRORS as error:
+                link.drop()
+                retry.pause(error)
+            except StoreError:
+                link.drop()
+                raise
+
+    def _refuse_other_owner(self, partition: int, keys: Sequence[bytes], owners: list[bytes | None]) -> None:
+        ours = str(partition).encode()
+        for key, owner in zip(keys, owners, strict=True):
+            if owner is not None and owner != ours:
+                user = _text(key.removeprefix(self._keys.user_prefix))
+                raise NotCopartitioned(
+                    f"{NotCopartitioned.code}: user {user!r} of shard {partition:02d} is owned by shard "
+                    f"{_text(owner):0>2}: its events are spread over several partitions; "
+                    'run "tierwise rekey" to copy the topics into one keyed by user_id'
+                )
+
+
+def _refuse_other_state(claim: Claim, guard: Guard) -> None:
+    """Compare for equality: with >= a store that was rolled back would admit a worker that is ahead of it."""
+    name = f"shard {claim.partition:02d}"
+    if guard.token is None or guard.token in claim.earlier_tokens:
+        raise StoreRolledBack(f"{name}: the store has lost our claim; it was rolled back")
+    if guard.token != claim.token:
+        raise StoreFenced(f"{name}: claimed by another worker")
+    if guard.number != claim.number:
+        raise StoreRolledBack(
+            f"{name}: our last write was number {claim.number}, the store has {guard.number}"
+        )
+
+
+def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: Sequence[str]) -> Claim:
+    def by_topic(field_prefix: bytes) -> dict[str, int]:
+        named = {topic: found.get(field_prefix + topic.encode()) for topic in topics}
+        return {topic: int(value) for topic, value in named.items() if value is not None}
+
+    watermark_ms, policy, layout = (
+        found.get(name) for name in (keyspace.WATERMARK_MS, keyspace.POLICY, keyspace.LAYOUT)
+    )
+    earlier = [found[keyspace.TOKEN].decode()] if keyspace.TOKEN in found else []
+    earlier += found.get(keyspace.EARLIER_TOKENS, b"").decode().split()
+    return Claim(
+        partition=partition,
+        token=token,
+        number=int(found.get(keyspace.NUMBER, 0)),
+        offsets=by_topic(keyspace.OFFSET),
+        marks=by_topic(keyspace.MARK),
+        watermark_ms=None if watermark_ms is None else int(watermark_ms),
+        policy=None if policy is None else json.loads(policy),
+        layout=None if layout is None else layout.decode(),
+        earlier_tokens=tuple(earlier[:_EARLIER_TOKENS_MAX]),
+    )
+
+
+def _text(value: bytes | str | int) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
