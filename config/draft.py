@@ -1,4 +1,4 @@
-"""This file holds a document while it is read: what is of the right shape, and the problems found on the way."""
+"""This file holds a document while it is read: what is of the right shape, and the problems found so far."""
 
 from typing import Any
 

@@ -116,10 +116,10 @@ def _check_times(draft: Draft, path: Path, feature: Feature) -> None:
             draft.report((*path, key), f"must be above 0, got {text!r}")
         elif key != "half_life" and time_ms % 1000:
             draft.report((*path, key), f"must be whole seconds, got {text!r}")
-    if feature.kind == "active_days" and feature.span_ms > 0:
-        if feature.span_ms % DAY_MS or feature.span_ms > ACTIVE_DAYS_SPAN_MS:
-            text = format_duration(feature.span_ms)
-            draft.report((*path, "span"), f"must be whole days, 1d to 64d, got {text}")
+    if feature.kind == "active_days" and (feature.span_ms % DAY_MS or feature.span_ms > ACTIVE_DAYS_SPAN_MS):
+        draft.report(
+            (*path, "span"), f"must be whole days, 1d to 64d, got {format_duration(feature.span_ms)}"
+        )
     if feature.kind == "window" and feature.span_ms > 0 and feature.bucket_ms > 0:
         _check_buckets(draft, path, feature)
 

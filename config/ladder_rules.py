@@ -1,4 +1,4 @@
-"""This file holds the rules of scores, ladders and tags: curves that cannot rise in silence, rungs in order."""
+"""This file holds the rules of scores and ladders: curves that cannot rise in silence, rungs in order."""
 
 import math
 
@@ -7,12 +7,13 @@ from config.feature_rules import seconds_or_number
 from config.problems import PathPart, unknown_name
 from scoring.policy import LADDERS_MAX, Feature, Ladder, Part, Rung, Score
 
-# Where neither margin nor keep_at is given nothing separates reach and keep: a score on the threshold may flap.
+# Where neither margin nor keep_at is given, reach and keep are one: a score on the threshold may flap.
 MARGIN_DEFAULT = 0.0
 
+# The fields of a profile that belong to no ladder.
 USER_FIELDS = frozenset(
-    "as_of_ms seq policy v shard first_seen_ms last_seen_ms orders spend tags".split()
-)  # The fields of a profile that belong to no ladder.
+    ["as_of_ms", "seq", "policy", "v", "shard", "first_seen_ms", "last_seen_ms", "orders", "spend", "tags"]
+)
 
 Path = tuple[PathPart, ...]
 Point = tuple[float, float]

@@ -1,7 +1,6 @@
-"""This file holds the structural check: a document against a JSON Schema that ships, every problem with its path."""
+"""This file holds the structural check: a document against a shipped JSON Schema, problem by problem."""
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,7 +15,7 @@ from config.problems import PathPart, Problem, path_text, shown, suggestion
 
 SCHEMAS = Path(__file__).parent / "schemas"
 
-_NUMBER_MAX = 10**300  # A longer whole number does not fit a float.
+_NUMBER_MAX = 10**300  # Beyond it, a whole number does not fit a float; nan is not below it either.
 
 _TYPE_NAMES = {
     "object": "a mapping",
@@ -152,9 +151,7 @@ def _one_of(values: list[object]) -> str:
 
 
 def _not_finite(value: object, path: tuple[PathPart, ...]) -> Iterator[tuple[PathPart, ...]]:
-    if isinstance(value, float) and not math.isfinite(value):
-        yield path
-    elif isinstance(value, int) and abs(value) > _NUMBER_MAX:
+    if isinstance(value, int | float) and not abs(value) <= _NUMBER_MAX:
         yield path
     elif isinstance(value, dict):
         for key, item in value.items():

@@ -1,4 +1,4 @@
-"""This file holds how YAML is read: one mapping of plain values, with nothing guessed and nothing overwritten."""
+"""This file holds how YAML is read: one mapping of plain values, nothing guessed, nothing overwritten."""
 
 import re
 from collections.abc import Iterator

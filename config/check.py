@@ -1,0 +1,31 @@
+"""This file holds the check of everything an operator writes: settings and policy in one go."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from config.policy_file import PolicyError, load_policy
+from config.problems import ConfigError
+from config.settings import Settings, SettingsError, read_settings
+from scoring.policy import Policy
+
+
+def check(
+    settings_path: Path | None, environ: Mapping[str, str]
+) -> tuple[Settings, Policy | None, list[ConfigError]]:
+    """Answer settings, policy and an error for each that has problems; the policy is None if it has any."""
+    errors: list[ConfigError] = []
+    settings, problems = read_settings(settings_path, environ)
+    if problems:
+        errors.append(SettingsError(settings.source, problems))
+    policy = None
+    try:
+        policy = load_policy(settings.policy)
+    except PolicyError as error:
+        errors.append(error)
+    return settings, policy, errors
+
+
+def problems_of(settings_path: Path | None, environ: Mapping[str, str]) -> list[str]:
+    """Answer every problem of settings and policy as a line, `FILE: $.path: rule`."""
+    _, _, errors = check(settings_path, environ)
+    return [f"{error.source}: {problem}" for error in errors for problem in error.problems]
