@@ -31,7 +31,7 @@ class Child:
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
-            env=None if env is None else {**os.environ, **env},
+            env=env,
             start_new_session=True,  # Ctrl-C is the parent's, which stops its children in order.
         )
 

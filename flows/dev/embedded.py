@@ -154,7 +154,7 @@ def start_kafka(port: int | None = None) -> KafkaServer:
             "broker",
             *(word for key, value in options.items() for word in (f"--{key}", value)),
         ]
-        server = KafkaServer(Child("tansu", command, env={"RUST_LOG": "warn"}), chosen)
+        server = KafkaServer(Child("tansu", command, env={**os.environ, "RUST_LOG": "warn"}), chosen)
         return _ready(server, lambda: _kafka_answers(server, cluster))
 
     return _on_a_port(start, port)
