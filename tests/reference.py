@@ -276,8 +276,9 @@ class Reference(LadderRules):
         if falls_at_ms is not None:
             change["falls_at"] = rfc_3339(falls_at_ms)
         change["why"] = [
-            {"feature": feature, "points": rounded(points)}
+            {"feature": feature}
             | ({} if value is None else {"value": rounded(value)})
+            | {"points": rounded(points)}
             for feature, value, points in self.book.why(ladder.score, user.history, user.as_of_ms)
         ]
         change["policy"] = self.policy.label
