@@ -1,0 +1,83 @@
+"""This file turns the kernels' record of changes into changes with names."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scoring.events import LadderChange
+from scoring.row import NEVER
+from scoring.state import (
+    C_CHANGES,
+    CAUSES,
+    CHANGE_WORDS,
+    X_AT,
+    X_CAUSE,
+    X_EVENT,
+    X_FALLS_AT,
+    X_FROM,
+    X_LADDER,
+    X_PREVIOUS_SINCE,
+    X_ROW,
+    X_SEQ,
+    X_TO,
+    Changes,
+)
+from scoring.tables import M_CHANGES, PolicyTables
+from scoring.user_rows import UserRows
+
+
+class ChangeRecords:
+    """Hold the arrays that the kernels write changes to; room for at least one user's at a time."""
+
+    def __init__(self, compiled: PolicyTables) -> None:
+        capacity = 4096 + int(compiled.tables.limits[M_CHANGES])
+        self.arrays = Changes(
+            facts=np.zeros((capacity, CHANGE_WORDS), np.int64),
+            score=np.zeros(capacity),
+            values=np.zeros((capacity, compiled.parts_max)),
+            points=np.zeros((capacity, compiled.parts_max)),
+        )
+        policy = compiled.policy
+        scores = {score.name: score for score in policy.scores}
+        self._ladders = [(ladder, scores[ladder.score].parts) for ladder in policy.ladders]
+        self._label = f"{policy.name}@{policy.version}"
+
+    def take(
+        self, users: UserRows, cause_event_id: Callable[[int], str | None]
+    ) -> list[tuple[int, LadderChange]]:
+        """Answer (row, change) in the order they happened, and start over."""
+        count = int(users.state.counts[C_CHANGES])
+        users.state.counts[C_CHANGES] = 0
+        return [self._change(users, n, cause_event_id) for n in range(count)]
+
+    def _change(
+        self, users: UserRows, n: int, cause_event_id: Callable[[int], str | None]
+    ) -> tuple[int, LadderChange]:
+        fact = self.arrays.facts[n].tolist()
+        ladder, parts = self._ladders[fact[X_LADDER]]
+        score, target = float(self.arrays.score[n]), fact[X_TO]
+        above = ladder.rungs[target + 1] if target + 1 < len(ladder.rungs) else None
+        values, points = self.arrays.values[n].tolist(), self.arrays.points[n].tolist()
+        change = LadderChange(
+            user_id=users.index.user(fact[X_ROW]).decode(),
+            seq=fact[X_SEQ],
+            ladder=ladder.name,
+            from_rung=ladder.rungs[fact[X_FROM]].name,
+            to_rung=ladder.rungs[target].name,
+            from_rank=fact[X_FROM],
+            to_rank=target,
+            cause=CAUSES[fact[X_CAUSE]],
+            cause_event_id=cause_event_id(fact[X_EVENT]),
+            score=score,
+            effective_at_ms=fact[X_AT],
+            previous_since_ms=fact[X_PREVIOUS_SINCE],
+            next_rung=above.name if above else None,
+            next_points=max(0.0, above.enter_at - score) if above else None,
+            falls_at_ms=None if fact[X_FALLS_AT] == NEVER else fact[X_FALLS_AT],
+            why=tuple(
+                (part.feature, None if value != value else value, earned)
+                for part, value, earned in zip(parts, values, points, strict=False)
+            ),
+            policy=self._label,
+        )
+        return fact[X_ROW], change

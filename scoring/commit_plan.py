@@ -1,0 +1,63 @@
+"""This file names what a shard hands to the store: chunks of users, each to be written in one piece."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.events import Bytes, DeadLetter, Int64s, LadderChange
+
+Ranks = NDArray[np.int8]
+
+
+@dataclass(slots=True)
+class CommitChunk:
+    """
+    N users with all that belongs to them, written together or not at all.
+
+    Attributes:
+        user_bytes, user_start: id n is user_bytes[user_start[n]:user_start[n + 1]].
+        row_bytes, row_start: the row to store, likewise.
+        rung: (n, ladders), ladders then tags in policy order; committed_rung: what the store has, -1 for a new user.
+        falls_at_ms: (n, ladders), 2**63 - 1 where there is no next fall.
+        changes: per user in `seq` order; dead_letters: messages of these users.
+    """
+
+    user_bytes: Bytes
+    user_start: Int64s
+    row_bytes: Bytes
+    row_start: Int64s
+    as_of_ms: Int64s
+    seq: Int64s
+    first_seen_ms: Int64s
+    last_seen_ms: Int64s
+    orders: Int64s
+    spend_minor: Int64s
+    rung: Ranks
+    committed_rung: Ranks
+    since_ms: Int64s
+    score: NDArray[np.float64]
+    falls_at_ms: Int64s
+    changes: list[LadderChange]
+    dead_letters: list[DeadLetter]
+
+    def __len__(self) -> int:
+        return int(self.as_of_ms.shape[0])
+
+
+@dataclass(slots=True)
+class CommitPlan:
+    """
+    Everything of a shard that changed; the final write comes after every chunk.
+
+    Attributes:
+        dead_letters: messages of no stored user; they ride with the final write.
+        next_offset, marks: per topic; None where nothing was read yet.
+    """
+
+    partition: int
+    chunks: list[CommitChunk]
+    dead_letters: list[DeadLetter]
+    next_offset: list[int | None]
+    marks: list[int | None]
+    watermark_ms: int | None

@@ -1,0 +1,403 @@
+"""This file holds the kernels of the features: what an event adds, what a refund takes out, the value at a time.
+
+decayed      sum of weight * 2 ** (-(t - event_time) / half_life); kept as a value and the time it is aged to
+window       sum of the buckets whose end is later than t - span; a ring of buckets, alive from `tail` to `newest`
+total        sum
+since        seconds since the newest (or oldest) event; undefined before it or while an `until` event is newer
+active_days  local days with an event among the last `span`; a bit a day, bit 0 is the anchor day
+ratio        over / under; undefined while under < at_least
+Definitions: docs/policy.md. What no refund can undo any more is kept apart ("kept") from the present value.
+"""
+
+import numpy as np
+
+from scoring.jit import inlined
+from scoring.row import (
+    DAY_MS,
+    DAYS_ANCHOR,
+    DAYS_KEPT,
+    DAYS_NOW,
+    DECAYED_AT,
+    DECAYED_VALUE,
+    NONE,
+    ORDER_GONE,
+    ORDER_MATCH,
+    ORDER_TIME,
+    ORDER_TYPE,
+    ORDER_WORDS,
+    ORDERS_AT,
+    ORDERS_COUNT,
+    SINCE_KEPT,
+    SINCE_NOW,
+    TOTAL,
+    UNTIL_KEPT,
+    UNTIL_NOW,
+    WINDOW_NEWEST,
+    WINDOW_RING,
+    WINDOW_SUM,
+    WINDOW_TAIL,
+)
+from scoring.tables import (
+    ACTIVE_DAYS,
+    DECAYED,
+    F_AMOUNT,
+    F_AT,
+    F_AT_LEAST,
+    F_BUCKET,
+    F_DAYS,
+    F_FIRST,
+    F_HALF_LIFE,
+    F_HAS_UNTIL,
+    F_KIND,
+    F_OVER,
+    F_RING,
+    F_SPAN,
+    F_UNDER,
+    F_UNIT,
+    M_DAY_OFFSET,
+    SINCE,
+    T_UNTIL,
+    TOTALS,
+    WINDOW,
+)
+
+
+@inlined
+def day_of(tables, t_ms):
+    """Number the local day of an instant, from 1970-01-01; days after the table are 24 h each."""
+    starts = tables.day_start_ms
+    last = starts.shape[0] - 1
+    if t_ms >= starts[last]:
+        return last + (t_ms - starts[last]) // DAY_MS
+    day = min(max((t_ms + tables.limits[M_DAY_OFFSET]) // DAY_MS, 0), last)
+    while day > 0 and starts[day] > t_ms:
+        day -= 1
+    while starts[day + 1] <= t_ms:
+        day += 1
+    return day
+
+
+@inlined
+def day_start(tables, day):
+    """Answer the Unix time at which a local day starts."""
+    last = tables.day_start_ms.shape[0] - 1
+    if day > last:
+        return tables.day_start_ms[last] + (day - last) * DAY_MS
+    return tables.day_start_ms[day]
+
+
+@inlined
+def bucket_of(tables, f, t_ms):
+    """Number the bucket of an instant; before 1970 there is only bucket 0's day."""
+    days = tables.features[f, F_DAYS]
+    if days:
+        return day_of(tables, t_ms) // days
+    return t_ms // tables.features[f, F_BUCKET]
+
+
+@inlined
+def bucket_end(tables, f, bucket):
+    """Answer the Unix time at which a bucket ends."""
+    days = tables.features[f, F_DAYS]
+    if days:
+        return day_start(tables, (bucket + 1) * days)
+    return (bucket + 1) * tables.features[f, F_BUCKET]
+
+
+@inlined
+def window_advance(tables, f, row, at, t_ms):
+    """Let the buckets leave whose end is not later than t - span."""
+    live = bucket_of(tables, f, t_ms - tables.features[f, F_SPAN])
+    if row[at + WINDOW_NEWEST] == NONE:
+        row[at + WINDOW_TAIL] = live
+        row[at + WINDOW_NEWEST] = live - 1
+        return
+    ring = tables.features[f, F_RING]
+    stop = min(live - 1, row[at + WINDOW_NEWEST])
+    for bucket in range(row[at + WINDOW_TAIL], stop + 1):
+        cell = at + WINDOW_RING + bucket % ring
+        row[at + WINDOW_SUM] -= row[cell]
+        row[cell] = 0
+    row[at + WINDOW_TAIL] = max(row[at + WINDOW_TAIL], live)
+    row[at + WINDOW_NEWEST] = max(row[at + WINDOW_NEWEST], live - 1)
+
+
+@inlined
+def window_add(tables, f, row, at, t_ms, quantity):
+    """Add to the bucket of an instant, unless it has left."""
+    bucket = bucket_of(tables, f, t_ms)
+    if bucket < row[at + WINDOW_TAIL]:
+        return
+    row[at + WINDOW_NEWEST] = max(row[at + WINDOW_NEWEST], bucket)
+    row[at + WINDOW_RING + bucket % tables.features[f, F_RING]] += quantity
+    row[at + WINDOW_SUM] += quantity
+
+
+@inlined
+def window_at(tables, f, row, at, t_ms):
+    """Sum the buckets that are alive at a time not before the last advance."""
+    total = row[at + WINDOW_SUM]
+    if total == 0 or row[at + WINDOW_NEWEST] == NONE:
+        return total
+    live = bucket_of(tables, f, t_ms - tables.features[f, F_SPAN])
+    if live > row[at + WINDOW_NEWEST]:
+        return 0
+    for bucket in range(row[at + WINDOW_TAIL], live):
+        total -= row[at + WINDOW_RING + bucket % tables.features[f, F_RING]]
+    return total
+
+
+@inlined
+def decayed_add(row, row_f, at, t_ms, points, half_life_ms):
+    """Age the value to the newer of both times and add; points of a late event arrive already aged."""
+    age_ms = t_ms - row[at + DECAYED_AT]
+    if age_ms >= 0:
+        row_f[at + DECAYED_VALUE] = row_f[at + DECAYED_VALUE] * 2.0 ** (-age_ms / half_life_ms) + points
+        row[at + DECAYED_AT] = t_ms
+    else:
+        row_f[at + DECAYED_VALUE] += points * 2.0 ** (age_ms / half_life_ms)
+
+
+@inlined
+def decayed_take(row, row_f, at, t_ms, points, half_life_ms):
+    """Take points of an order out at the order's time; rounding leaves no negative remainder."""
+    age_ms = row[at + DECAYED_AT] - t_ms
+    left = row_f[at + DECAYED_VALUE] - points * 2.0 ** (-age_ms / half_life_ms)
+    row_f[at + DECAYED_VALUE] = left if left > 0.0 else 0.0
+
+
+@inlined
+def days_add(row, at, day, kept):
+    """Set the bit of a day; `kept` when no refund can take it back."""
+    if row[at + DAYS_ANCHOR] == NONE:
+        row[at + DAYS_ANCHOR] = day
+    ahead = day - row[at + DAYS_ANCHOR]
+    if ahead > 0:
+        for word in (at + DAYS_KEPT, at + DAYS_NOW):
+            row[word] = np.int64(np.uint64(row[word]) << np.uint64(ahead)) if ahead < 64 else 0
+        row[at + DAYS_ANCHOR] = day
+    back = row[at + DAYS_ANCHOR] - day
+    if back < 64:
+        bit = np.int64(np.uint64(1) << np.uint64(back))
+        row[at + DAYS_NOW] |= bit
+        if kept:
+            row[at + DAYS_KEPT] |= bit
+
+
+@inlined
+def days_alive(tables, f, row, at, t_ms):
+    """Answer the bits of the days that are among the last `span` days at a time."""
+    if row[at + DAYS_ANCHOR] == NONE:
+        return np.uint64(0)
+    span = tables.features[f, F_DAYS] - (day_of(tables, t_ms) - row[at + DAYS_ANCHOR])
+    if span <= 0:
+        return np.uint64(0)
+    mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - min(span, 64))
+    return np.uint64(row[at + DAYS_NOW]) & mask
+
+
+@inlined
+def bit_count(bits):
+    """Count the set bits of a 64-bit word."""
+    count = 0
+    while bits:
+        bits &= bits - np.uint64(1)
+        count += 1
+    return count
+
+
+@inlined
+def since_note(row, at, kept_word, now_word, t_ms, kept, first):
+    """Note an event's time: the newest, or with `first` the oldest."""
+    if row[at + now_word] == NONE or (t_ms < row[at + now_word] if first else t_ms > row[at + now_word]):
+        row[at + now_word] = t_ms
+    if kept and (
+        row[at + kept_word] == NONE or (t_ms < row[at + kept_word] if first else t_ms > row[at + kept_word])
+    ):
+        row[at + kept_word] = t_ms
+
+
+@inlined
+def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
+    """
+    Add an event to every feature that counts it.
+
+    Args:
+        as_of_ms: the user's time with this event in it; windows are advanced to it first.
+        match: bit f set when feature f counts the event.
+        amount_minor: money in minor units.
+        kept: False for an order, which a refund may still undo.
+    """
+    ended = tables.types[type_number, T_UNTIL]
+    touched = match | ended
+    f = 0
+    while touched:
+        if touched & 1:
+            add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept)
+        touched >>= 1
+        f += 1
+
+
+@inlined
+def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
+    """Add one event to one feature, as the feature's kind has it."""
+    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    quantity = amount_minor if tables.features[f, F_AMOUNT] else 1
+    if kind == DECAYED:
+        points = tables.weights[type_number, f] * quantity
+        decayed_add(row, row_f, at, t_ms, points, tables.feature_floats[f, F_HALF_LIFE])
+    elif kind == WINDOW:
+        window_advance(tables, f, row, at, as_of_ms)
+        window_add(tables, f, row, at, t_ms, quantity)
+    elif kind == TOTALS:
+        row[at + TOTAL] += quantity
+    elif kind == SINCE:
+        if (match >> f) & 1:
+            since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, kept, tables.features[f, F_FIRST] == 1)
+        if (tables.types[type_number, T_UNTIL] >> f) & 1:
+            since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, kept, False)
+    elif kind == ACTIVE_DAYS:
+        days_add(row, at, day_of(tables, t_ms), kept)
+
+
+@inlined
+def take_quantity(tables, f, row, row_f, t_ms, type_number, quantity):
+    """Take a quantity of an order out of a summing feature, at the order's time."""
+    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    if kind == DECAYED:
+        points = tables.weights[type_number, f] * quantity
+        decayed_take(row, row_f, at, t_ms, points, tables.feature_floats[f, F_HALF_LIFE])
+    elif kind == WINDOW:
+        bucket = bucket_of(tables, f, t_ms)
+        if row[at + WINDOW_TAIL] <= bucket <= row[at + WINDOW_NEWEST]:
+            row[at + WINDOW_RING + bucket % tables.features[f, F_RING]] -= quantity
+            row[at + WINDOW_SUM] -= quantity
+    elif kind == TOTALS:
+        row[at + TOTAL] -= quantity
+
+
+@inlined
+def take_money(tables, row, row_f, t_ms, type_number, match, amount_minor):
+    """Take money of an order out of every `of: amount` feature that counted it."""
+    f = 0
+    while match:
+        if match & 1 and tables.features[f, F_AMOUNT]:
+            take_quantity(tables, f, row, row_f, t_ms, type_number, amount_minor)
+        match >>= 1
+        f += 1
+
+
+@inlined
+def take_order(state, tables, row, row_f, t_ms, type_number, match):
+    """Take an order of which nothing is left out of every feature; it is marked gone in the orders already."""
+    touched = match | tables.types[type_number, T_UNTIL]
+    f = 0
+    while touched:
+        if touched & 1:
+            kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+            if kind == SINCE:
+                recall_since(state, tables, f, row, at)
+            elif kind == ACTIVE_DAYS:
+                recall_days(state, tables, f, row, at)
+            elif not tables.features[f, F_AMOUNT]:
+                take_quantity(tables, f, row, row_f, t_ms, type_number, 1)
+        touched >>= 1
+        f += 1
+
+
+@inlined
+def recall_since(state, tables, f, row, at):
+    """Rebuild a `since` from what is kept and the orders that are left."""
+    first = tables.features[f, F_FIRST] == 1
+    row[at + SINCE_NOW] = row[at + SINCE_KEPT]
+    row[at + UNTIL_NOW] = row[at + UNTIL_KEPT]
+    for entry in range(row[ORDERS_COUNT]):
+        order = row[ORDERS_AT] + ORDER_WORDS * entry
+        type_number = state.pool[order + ORDER_TYPE]
+        if type_number == ORDER_GONE:
+            continue
+        t_ms = state.pool[order + ORDER_TIME]
+        if (state.pool[order + ORDER_MATCH] >> f) & 1:
+            since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, False, first)
+        if (tables.types[type_number, T_UNTIL] >> f) & 1:
+            since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, False, False)
+
+
+@inlined
+def recall_days(state, tables, f, row, at):
+    """Rebuild the active days from what is kept and the orders that are left."""
+    row[at + DAYS_NOW] = row[at + DAYS_KEPT]
+    for entry in range(row[ORDERS_COUNT]):
+        order = row[ORDERS_AT] + ORDER_WORDS * entry
+        if state.pool[order + ORDER_TYPE] != ORDER_GONE and (state.pool[order + ORDER_MATCH] >> f) & 1:
+            days_add(row, at, day_of(tables, state.pool[order + ORDER_TIME]), False)
+
+
+@inlined
+def keep_order(tables, row, t_ms, type_number, match):
+    """Fold an order that leaves the memory into what cannot be undone."""
+    touched = match | tables.types[type_number, T_UNTIL]
+    f = 0
+    while touched:
+        if touched & 1:
+            kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+            if kind == SINCE and (match >> f) & 1:
+                since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, True, tables.features[f, F_FIRST] == 1)
+            if kind == SINCE and (tables.types[type_number, T_UNTIL] >> f) & 1:
+                since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, True, False)
+            if kind == ACTIVE_DAYS:
+                days_add(row, at, day_of(tables, t_ms), True)
+        touched >>= 1
+        f += 1
+
+
+@inlined
+def plain_value(tables, f, row, row_f, t_ms):
+    """Evaluate a feature that is no ratio; NaN when undefined."""
+    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    unit = tables.feature_floats[f, F_UNIT]
+    if kind == DECAYED:
+        age_ms = t_ms - row[at + DECAYED_AT]
+        return row_f[at + DECAYED_VALUE] * 2.0 ** (-age_ms / tables.feature_floats[f, F_HALF_LIFE]) * unit
+    if kind == WINDOW:
+        return window_at(tables, f, row, at, t_ms) * unit
+    if kind == TOTALS:
+        return row[at + TOTAL] * unit
+    if kind == SINCE:
+        noted = row[at + SINCE_NOW]
+        if noted == NONE or (tables.features[f, F_HAS_UNTIL] and row[at + UNTIL_NOW] > noted):
+            return np.nan
+        return (t_ms - noted) / 1000.0
+    return float(bit_count(days_alive(tables, f, row, at, t_ms)))
+
+
+@inlined
+def feature_value(tables, f, row, row_f, t_ms):
+    """Evaluate a feature at a time not before the user's last; NaN when undefined."""
+    kind = tables.features[f, F_KIND]
+    if kind <= ACTIVE_DAYS:
+        return plain_value(tables, f, row, row_f, t_ms)
+    under = plain_value(tables, tables.features[f, F_UNDER], row, row_f, t_ms)
+    if under < tables.feature_floats[f, F_AT_LEAST]:
+        return np.nan
+    return plain_value(tables, tables.features[f, F_OVER], row, row_f, t_ms) / under
+
+
+@inlined
+def next_leave(tables, f, row, t_ms):
+    """Answer the first instant after t at which something leaves a window or the active days; -1 for never."""
+    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    span = tables.features[f, F_SPAN]
+    if kind == WINDOW and row[at + WINDOW_NEWEST] != NONE:
+        live = max(bucket_of(tables, f, t_ms - span), row[at + WINDOW_TAIL])
+        for bucket in range(live, row[at + WINDOW_NEWEST] + 1):
+            if row[at + WINDOW_RING + bucket % tables.features[f, F_RING]]:
+                return bucket_end(tables, f, bucket) + span
+    if kind == ACTIVE_DAYS:
+        alive = days_alive(tables, f, row, at, t_ms)
+        if alive:
+            oldest = 63
+            while not (alive >> np.uint64(oldest)) & np.uint64(1):
+                oldest -= 1
+            return day_start(tables, row[at + DAYS_ANCHOR] - oldest + tables.features[f, F_DAYS])
+    return -1

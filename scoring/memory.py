@@ -1,0 +1,146 @@
+"""This file holds the kernels of a user's variable memory: blocks, remembered event ids and orders."""
+
+from scoring.jit import inlined
+from scoring.row import (
+    ID_WORDS,
+    IDS_AT,
+    IDS_CAP,
+    IDS_COUNT,
+    NEWEST,
+    ORDER_HASH,
+    ORDER_TIME,
+    ORDER_WORDS,
+    ORDERS_AT,
+    ORDERS_CAP,
+    ORDERS_COUNT,
+)
+from scoring.state import C_IDS_EVICTED
+from scoring.tables import M_IDS, M_LATENESS
+
+MIN_CLASS = 3
+
+
+@inlined
+def size_class(words):
+    """Answer the power of two that holds so many words."""
+    found = MIN_CLASS
+    while (1 << found) < words:
+        found += 1
+    return found
+
+
+@inlined
+def allocate(state, words):
+    """Take a block of at least so many words; the caller has made sure that the pool has room."""
+    kind = size_class(words)
+    block = state.heap[1 + kind]
+    if block:
+        state.heap[1 + kind] = state.pool[block]
+        return block
+    block = state.heap[0]
+    state.heap[0] = block + (1 << kind)
+    return block
+
+
+@inlined
+def release(state, block, words):
+    """Give a block back to the free list of its size."""
+    kind = size_class(words)
+    state.pool[block] = state.heap[1 + kind]
+    state.heap[1 + kind] = block
+
+
+@inlined
+def grow(state, row, at_word, cap_word, used_words, words):
+    """Move a list into a block of at least so many words; `cap` is kept in words."""
+    block = allocate(state, words)
+    old = row[at_word]
+    state.pool[block : block + used_words] = state.pool[old : old + used_words]
+    if row[cap_word]:
+        release(state, old, row[cap_word])
+    row[at_word] = block
+    row[cap_word] = 1 << size_class(words)
+
+
+@inlined
+def remembers_id(state, row, tables, id_hash):
+    """Tell whether an applied event with this id is within the allowed lateness of the user's newest."""
+    oldest = row[NEWEST] - tables.limits[M_LATENESS]
+    at = row[IDS_AT]
+    for entry in range(row[IDS_COUNT]):
+        if state.pool[at + ID_WORDS * entry] == id_hash and state.pool[at + ID_WORDS * entry + 1] >= oldest:
+            return True
+    return False
+
+
+@inlined
+def forget_old_ids(state, row, tables):
+    """Drop the ids that lateness has passed, keeping the order of the others."""
+    oldest = row[NEWEST] - tables.limits[M_LATENESS]
+    at, kept = row[IDS_AT], 0
+    for entry in range(row[IDS_COUNT]):
+        if state.pool[at + ID_WORDS * entry + 1] >= oldest:
+            state.pool[at + ID_WORDS * kept] = state.pool[at + ID_WORDS * entry]
+            state.pool[at + ID_WORDS * kept + 1] = state.pool[at + ID_WORDS * entry + 1]
+            kept += 1
+    row[IDS_COUNT] = kept
+
+
+@inlined
+def remember_id(state, row, tables, id_hash, event_time_ms):
+    """Remember an applied event; beyond the bound the id that was applied first is forgotten, and counted."""
+    limit = tables.limits[M_IDS]
+    if row[IDS_COUNT] >= limit or ID_WORDS * (row[IDS_COUNT] + 1) > row[IDS_CAP]:
+        forget_old_ids(state, row, tables)
+        count = row[IDS_COUNT]
+        at = row[IDS_AT]
+        if count >= limit:
+            for word in range(at, at + ID_WORDS * (count - 1)):
+                state.pool[word] = state.pool[word + ID_WORDS]
+            row[IDS_COUNT] = count - 1
+            state.counts[C_IDS_EVICTED] += 1
+        elif ID_WORDS * (count + 1) * 4 > row[IDS_CAP] * 3:
+            grow(state, row, IDS_AT, IDS_CAP, ID_WORDS * count, max(ID_WORDS * (count + 1), 2 * row[IDS_CAP]))
+    at = row[IDS_AT] + ID_WORDS * row[IDS_COUNT]
+    state.pool[at] = id_hash
+    state.pool[at + 1] = event_time_ms
+    row[IDS_COUNT] += 1
+
+
+@inlined
+def find_order(state, row, memory_ms, order_hash, event_time_ms):
+    """Answer where the newest remembered order with this id stands in the pool, or -1."""
+    at = row[ORDERS_AT]
+    for entry in range(row[ORDERS_COUNT] - 1, -1, -1):
+        order = at + ORDER_WORDS * entry
+        if (
+            state.pool[order + ORDER_HASH] == order_hash
+            and event_time_ms - state.pool[order + ORDER_TIME] <= memory_ms
+        ):
+            return order
+    return -1
+
+
+@inlined
+def forget_first_order(state, row):
+    """Drop the order that was applied first; the caller has folded it into what cannot be undone."""
+    at, count = row[ORDERS_AT], row[ORDERS_COUNT]
+    for word in range(at, at + ORDER_WORDS * (count - 1)):
+        state.pool[word] = state.pool[word + ORDER_WORDS]
+    row[ORDERS_COUNT] = count - 1
+
+
+@inlined
+def append_order(state, row, order_hash, event_time_ms, amount_minor, match, type_number):
+    """Remember an order behind the others."""
+    count = row[ORDERS_COUNT]
+    needed = ORDER_WORDS * (count + 1)
+    if needed > row[ORDERS_CAP]:
+        grow(state, row, ORDERS_AT, ORDERS_CAP, ORDER_WORDS * count, needed)
+    at = row[ORDERS_AT] + ORDER_WORDS * count
+    state.pool[at] = order_hash
+    state.pool[at + 1] = event_time_ms
+    state.pool[at + 2] = amount_minor
+    state.pool[at + 3] = match
+    state.pool[at + 4] = type_number
+    row[ORDERS_COUNT] = count + 1

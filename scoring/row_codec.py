@@ -1,0 +1,88 @@
+"""This file holds the kernels that store and restore rows: fingerprint, row, remembered ids, orders."""
+
+import numpy as np
+from numba import types
+
+from scoring.jit import inlined, kernel
+from scoring.memory import allocate, forget_old_ids, size_class
+from scoring.row import (
+    FALLS_AT,
+    ID_WORDS,
+    IDS_AT,
+    IDS_CAP,
+    IDS_COUNT,
+    NEVER,
+    ORDER_WORDS,
+    ORDERS_AT,
+    ORDERS_CAP,
+    ORDERS_COUNT,
+)
+from scoring.scores import ladder_at
+from scoring.step import INT, STATE, TABLES
+
+INTS = types.int64[::1]
+
+
+@kernel(types.void(TABLES, STATE, INTS, INTS))
+def measure_rows(tables, state, rows, start):
+    """Write where each stored row begins, in words; ids that lateness has passed are forgotten before."""
+    start[0] = 0
+    for n in range(rows.shape[0]):
+        row = state.rows[rows[n]]
+        forget_old_ids(state, row, tables)
+        words = 1 + row.shape[0] + ID_WORDS * row[IDS_COUNT] + ORDER_WORDS * row[ORDERS_COUNT]
+        start[n + 1] = start[n] + words
+
+
+@kernel(types.void(STATE, INTS, INT, INTS, INTS))
+def pack_rows(state, rows, fingerprint, start, stored):
+    """Copy rows and what they remember to their places; addresses of blocks mean nothing outside and become 0."""
+    for n in range(rows.shape[0]):
+        row = state.rows[rows[n]]
+        at = start[n] + 1
+        stored[at - 1] = fingerprint
+        stored[at : at + row.shape[0]] = row
+        for word in (IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP):
+            stored[at + word] = 0
+        at += row.shape[0]
+        for block, words in (
+            (IDS_AT, ID_WORDS * row[IDS_COUNT]),
+            (ORDERS_AT, ORDER_WORDS * row[ORDERS_COUNT]),
+        ):
+            stored[at : at + words] = state.pool[row[block] : row[block] + words]
+            at += words
+
+
+@inlined
+def restore_block(state, row, stored, at, words, at_word, cap_word):
+    """Give a remembered list a block again."""
+    row[at_word] = 0
+    row[cap_word] = 0
+    if words:
+        block = allocate(state, words)
+        state.pool[block : block + words] = stored[at : at + words]
+        row[at_word] = block
+        row[cap_word] = 1 << size_class(words)
+
+
+@kernel(types.void(TABLES, STATE, INTS, INTS, INTS))
+def unpack_rows(tables, state, rows, start, stored):
+    """Read stored rows back; the pool has room for twice the stored words."""
+    for n in range(rows.shape[0]):
+        r = rows[n]
+        row = state.rows[r]
+        at = start[n] + 1
+        row[:] = stored[at : at + row.shape[0]]
+        at += row.shape[0]
+        ids, orders = ID_WORDS * row[IDS_COUNT], ORDER_WORDS * row[ORDERS_COUNT]
+        restore_block(state, row, stored, at, ids, IDS_AT, IDS_CAP)
+        restore_block(state, row, stored, at + ids, orders, ORDERS_AT, ORDERS_CAP)
+        due = NEVER
+        for ladder in range(tables.ladders.shape[0]):
+            due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
+        state.due[r] = due
+
+
+def fingerprint_of(stored: bytes) -> int:
+    """Answer the layout under which a stored row was written."""
+    return int(np.frombuffer(stored, np.int64, 1)[0])

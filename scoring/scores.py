@@ -1,0 +1,83 @@
+"""This file holds the kernels of curves and scores.
+
+curve  piecewise linear through its points, flat beyond the ends; an undefined feature gives 0 points
+score  the sum or the maximum of its parts; it reaches h when score >= h - 1e-9 * max(1, |h|) (see tables.py)
+"""
+
+from scoring.features import feature_value
+from scoring.jit import inlined
+from scoring.row import AS_OF, LADDER_WORDS, RUNG
+from scoring.tables import (
+    L_RUNG,
+    L_SCORE,
+    M_LADDERS_AT,
+    P_FEATURE,
+    P_POINT,
+    P_POINT_END,
+    R_KEEP,
+    S_MAX,
+    S_PART,
+    S_PART_END,
+)
+
+
+@inlined
+def curve_points(tables, part, value):
+    """Evaluate a part's curve; NaN gives 0."""
+    start, end = tables.parts[part, P_POINT], tables.parts[part, P_POINT_END]
+    if value != value:
+        return 0.0
+    if value <= tables.points[start, 0]:
+        return tables.points[start, 1]
+    for point in range(start + 1, end):
+        right = tables.points[point, 0]
+        if value <= right:
+            left = tables.points[point - 1, 0]
+            share = (value - left) / (right - left)
+            return tables.points[point - 1, 1] + share * (
+                tables.points[point, 1] - tables.points[point - 1, 1]
+            )
+    return tables.points[end - 1, 1]
+
+
+@inlined
+def score_at(tables, s, row, row_f, t_ms):
+    """Evaluate a score at a time not before the user's last."""
+    start, end = tables.scores[s, S_PART], tables.scores[s, S_PART_END]
+    total = 0.0
+    for part in range(start, end):
+        value = feature_value(tables, tables.parts[part, P_FEATURE], row, row_f, t_ms)
+        points = curve_points(tables, part, value)
+        if tables.scores[s, S_MAX]:
+            total = points if part == start else max(total, points)
+        else:
+            total += points
+    return total
+
+
+@inlined
+def ladder_at(tables, ladder):
+    """Answer where a ladder's words stand in a row."""
+    return tables.limits[M_LADDERS_AT] + LADDER_WORDS * ladder
+
+
+@inlined
+def is_below(tables, ladder, row, row_f, t_ms):
+    """Tell whether a ladder's score is below the keep_at of the present rung at a time."""
+    rung = row[ladder_at(tables, ladder) + RUNG]
+    score = score_at(tables, tables.ladders[ladder, L_SCORE], row, row_f, t_ms)
+    return score < tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
+
+
+@inlined
+def slack(tables, ladder, row, row_f, t_ms):
+    """Answer how far a ladder's score is above the present rung's keep_at; negative when below."""
+    rung = row[ladder_at(tables, ladder) + RUNG]
+    score = score_at(tables, tables.ladders[ladder, L_SCORE], row, row_f, t_ms)
+    return score - tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
+
+
+@inlined
+def ladder_score(tables, ladder, row, row_f):
+    """Evaluate a ladder's score at the user's own time."""
+    return score_at(tables, tables.ladders[ladder, L_SCORE], row, row_f, row[AS_OF])

@@ -1,0 +1,305 @@
+"""This file keeps one shard: messages in, exact users and their changes out, commits taken at will.
+
+Nothing here knows a broker, a store or a clock: what becomes of the messages is a function of the messages.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeVar
+
+import numpy as np
+
+from scoring.change_records import ChangeRecords
+from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.counters import Counters
+from scoring.decoder import event_id_of
+from scoring.events import DeadLetter, EventBatch, Int64s, LadderChange, Reason
+from scoring.ordering import no_marks, order_messages
+from scoring.row import (
+    AS_OF,
+    FALLS_AT,
+    FIRST_SEEN,
+    LADDER_WORDS,
+    NEWEST,
+    NONE,
+    ORDERS,
+    SEQ,
+    SPEND,
+)
+from scoring.row import SINCE as ENTERED
+from scoring.state import C_DEADLINES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, CAUSE_TIME, Events
+from scoring.step import APPLIED, DUPLICATE, IGNORED, REPLAYED, describe, fire_deadlines, score_events
+from scoring.tables import M_POOL, PolicyTables
+from scoring.topic_queue import TopicQueue, column
+from scoring.user_rows import UserRows
+
+Item = TypeVar("Item")
+CHUNK_USERS = 500
+DETAILS = {
+    Reason.TOO_LATE: "event_time: more than allowed_lateness behind the user's newest applied event",
+    Reason.UNKNOWN_ORDER: "order_id: names no order of this user that is still remembered",
+}
+
+
+class Shard:
+    """Score the messages of one partition number of every input topic."""
+
+    def __init__(
+        self, compiled: PolicyTables, partition: int, topics: tuple[str, ...], out_of_orderness_ms: int
+    ) -> None:
+        assert len(topics) == compiled.layout.topics, (topics, compiled.layout.topics)
+        self.compiled = compiled
+        self.partition = partition
+        self.topics = topics
+        self.users = UserRows(compiled)
+        self.counters = Counters()
+        self.changes: list[tuple[int, LadderChange]] = []
+        self._dead_letters: list[tuple[int, DeadLetter]] = []
+        self._records = ChangeRecords(compiled)
+        self._out_of_orderness_ms = out_of_orderness_ms
+        self._queues = [TopicQueue() for _ in topics]
+        self._marks = no_marks(len(topics))
+        self._watermark = NONE
+        self._moved = False
+
+    @property
+    def watermark_ms(self) -> int | None:
+        """Answer the time up to which deadlines fire; None before the first."""
+        return _known(self._watermark)
+
+    @property
+    def marks(self) -> list[int | None]:
+        """Answer the newest event time of each topic; None before the first."""
+        return [_known(int(mark)) for mark in self._marks]
+
+    def pending(self, topic: int) -> int:
+        """Count the messages of a topic that wait for their turn."""
+        return len(self._queues[topic])
+
+    def next_offset(self, topic: int) -> int | None:
+        """Answer the first offset that is not consumed yet; None before the first message."""
+        return self._queues[topic].next_offset
+
+    def restore(self, user_ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        """Take stored users back; raises RowMisread for a row of another layout."""
+        self.users.restore(user_ids, rows)
+
+    def resume(self, marks: Sequence[int | None], watermark_ms: int | None) -> None:
+        """Go on from committed marks and watermark."""
+        self._marks = np.array([NONE if mark is None else mark for mark in marks], np.int64)
+        self._watermark = NONE if watermark_ms is None else watermark_ms
+
+    def add(self, batch: EventBatch) -> None:
+        """Queue decoded messages of one topic, in offset order."""
+        skip = ((batch.fate != 0) | (batch.type < 0)).astype(np.int8)
+        rows = self.users.rows_of(batch.user_bytes, batch.user_start, skip)
+        self._queues[batch.topic].add(batch, rows)
+
+    def advance(self, at_end: Sequence[bool], idle: Sequence[bool]) -> None:
+        """Score what can be ordered: all, or up to where a topic that is not at its end has no more messages."""
+        queues = self._queues
+        waiting = [len(queue) for queue in queues]
+        if not any(waiting):
+            return
+        parts = [part for queue in queues for part in queue.slices()]
+        ends = np.cumsum(waiting)
+        next_at = ends - waiting
+        idle_now = [left_out and not left for left_out, left in zip(idle, waiting, strict=True)]
+        order, watermark = np.empty(ends[-1], np.int64), np.empty(ends[-1] + 1, np.int64)
+        watermark[0] = self._watermark
+        time_ms, fate = column(parts, "event_time_ms"), column(parts, "fate")
+        flags = np.array(at_end, np.uint8), np.array(idle_now, np.uint8)
+        first = next_at.copy()
+        taken = order_messages(
+            time_ms, fate, next_at, ends, *flags, self._marks, self._out_of_orderness_ms, watermark, order
+        )
+        if not taken:
+            return
+        self._watermark = int(watermark[taken])
+        events = _events(parts, order[:taken], watermark[:taken], waiting, time_ms, fate)
+        self._score(events, parts)
+        for queue, count in zip(queues, (next_at - first).tolist(), strict=True):
+            queue.take(count)
+        self._moved = True
+
+    def fire(self, watermark_ms: int) -> None:
+        """Raise the watermark, never back, and work off every deadline up to it."""
+        self._watermark = max(self._watermark, watermark_ms)
+        user, count = 0, len(self.users)
+        while True:
+            state, tables = self.users.state, self.compiled.tables
+            user = fire_deadlines(
+                tables, state, self._records.arrays, count, user, self._watermark, CAUSE_TIME
+            )
+            self._collect(None)
+            if user == count:
+                break
+            self._make_room()
+        self._count_from_kernels()
+
+    def rung_counts(self) -> list[list[int]]:
+        """Count the users on each rung of each ladder."""
+        rows = slice(0, len(self.users))
+        ranks = self.users.ranks(rows)[self.users.state.rows[rows, FIRST_SEEN] != NONE]
+        return [
+            np.bincount(ranks[:, number], minlength=len(ladder.rungs)).tolist()
+            for number, ladder in enumerate(self.compiled.policy.ladders)
+        ]
+
+    def take_commit(self, chunk_users: int = CHUNK_USERS) -> CommitPlan | None:
+        """Answer all that changed since the last call, or None; the store is taken to hold it from now on."""
+        rows = self.users.take_dirty()
+        if not (self._moved or rows.shape[0] or self._dead_letters):
+            return None
+        changes, dead_letters = _by_row(self.changes), _by_row(self._dead_letters)
+        cuts = [*range(0, rows.shape[0], chunk_users), rows.shape[0]]
+        chunks = [self._chunk(rows[first:last], changes, dead_letters) for first, last in pairwise(cuts)]
+        assert not changes, "a change of a user who is not written"
+        plan = CommitPlan(
+            partition=self.partition,
+            chunks=chunks,
+            dead_letters=[letter for letters in dead_letters.values() for letter in letters],
+            next_offset=[queue.next_offset for queue in self._queues],
+            marks=self.marks,
+            watermark_ms=self.watermark_ms,
+        )
+        self.changes, self._dead_letters, self._moved = [], [], False
+        return plan
+
+    def _score(self, events: Events, parts: list[tuple[EventBatch, Int64s, int]]) -> None:
+        position, count = 0, events.order.shape[0]
+        while True:
+            state = self.users.state
+            position = score_events(self.compiled.tables, state, self._records.arrays, events, position)
+            self._collect((events, parts))
+            if position == count:
+                break
+            self._make_room()
+        self._count_from_kernels()
+        self._count_fates(events.fate[events.order])
+        self._set_aside(events, parts)
+
+    def _make_room(self) -> None:
+        """Enlarge the pool when it was that; the record of changes was emptied by collecting it."""
+        state, limits = self.users.state, self.compiled.tables.limits
+        if state.pool.shape[0] - state.heap[0] < limits[M_POOL]:
+            self.users.grow_pool()
+
+    def _collect(self, source: tuple[Events, list[tuple[EventBatch, Int64s, int]]] | None) -> None:
+        """Turn the record of changes into changes with names, before the messages that caused them are gone."""
+
+        def cause_event_id(i: int) -> str | None:
+            if source is None or i < 0:
+                return None
+            batch, at = _message(source[1], i)
+            value = batch.values[at]
+            assert value is not None
+            return event_id_of(value)
+
+        self.changes += self._records.take(self.users, cause_event_id)
+
+    def _count_from_kernels(self) -> None:
+        counts, counters = self.users.state.counts, self.counters
+        counters.duplicates_evicted += int(counts[C_IDS_EVICTED])
+        counters.orders_evicted += int(counts[C_ORDERS_EVICTED])
+        counters.refund_excess += int(counts[C_REFUND_EXCESS])
+        counters.deadlines_fired += int(counts[C_DEADLINES])
+        counts[[C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, C_DEADLINES]] = 0
+
+    def _count_fates(self, fates: np.ndarray) -> None:
+        counts = np.bincount(fates, minlength=REPLAYED + 1).tolist()
+        counters = self.counters
+        counters.consumed += len(fates)
+        counters.applied += counts[APPLIED]
+        counters.duplicate += counts[DUPLICATE]
+        counters.ignored += counts[IGNORED]
+        counters.replayed_skipped += counts[REPLAYED]
+        for reason in Reason:
+            counters.dead_lettered[reason] += counts[reason]
+
+    def _set_aside(self, events: Events, parts: list[tuple[EventBatch, Int64s, int]]) -> None:
+        fates = events.fate[events.order]
+        for i in events.order[(fates > 0) & (fates <= max(Reason))].tolist():
+            batch, at = _message(parts, i)
+            reason = Reason(int(events.fate[i]))
+            detail = batch.details.get(at) or DETAILS[reason]
+            where = self.topics[batch.topic], self.partition, int(batch.offset[at])
+            letter = DeadLetter(reason, detail, *where, batch.values[at] or b"")
+            self._dead_letters.append((int(events.row[i]), letter))
+
+    def _chunk(
+        self, rows: Int64s, changes: dict[int, list[LadderChange]], dead_letters: dict[int, list[DeadLetter]]
+    ) -> CommitChunk:
+        users, ladders = self.users, len(self.compiled.policy.ladders)
+        score = np.empty((rows.shape[0], ladders))
+        describe(self.compiled.tables, users.state, rows, score)
+        user_bytes, user_start = users.index.spans(rows)
+        row_bytes, row_start = users.pack(rows)
+        own = users.state.rows[rows]
+        at, end = self.compiled.layout.ladders_at, self.compiled.layout.ladders_at + LADDER_WORDS * ladders
+        rung = users.ranks(rows).astype(np.int8)
+        committed_rung = users.committed_rung[rows]
+        users.committed_rung[rows] = rung
+        return CommitChunk(
+            user_bytes=user_bytes,
+            user_start=user_start,
+            row_bytes=row_bytes,
+            row_start=row_start,
+            as_of_ms=own[:, AS_OF].copy(),
+            seq=own[:, SEQ].copy(),
+            first_seen_ms=own[:, FIRST_SEEN].copy(),
+            last_seen_ms=own[:, NEWEST].copy(),
+            orders=own[:, ORDERS].copy(),
+            spend_minor=own[:, SPEND].copy(),
+            rung=rung,
+            committed_rung=committed_rung,
+            since_ms=own[:, at + ENTERED : end : LADDER_WORDS].copy(),
+            score=score,
+            falls_at_ms=own[:, at + FALLS_AT : end : LADDER_WORDS].copy(),
+            changes=[change for row in rows.tolist() for change in changes.pop(row, ())],
+            dead_letters=[letter for row in rows.tolist() for letter in dead_letters.pop(row, ())],
+        )
+
+
+def _known(time_ms: int) -> int | None:
+    return None if time_ms == NONE else time_ms
+
+
+def _by_row(pairs: list[tuple[int, Item]]) -> dict[int, list[Item]]:
+    grouped: dict[int, list[Item]] = {}
+    for row, item in pairs:
+        grouped.setdefault(row, []).append(item)
+    return grouped
+
+
+def _message(parts: list[tuple[EventBatch, Int64s, int]], i: int) -> tuple[EventBatch, int]:
+    """Find the batch of message i of the joined columns, and its place there."""
+    for batch, _, first in parts:
+        if i < len(batch) - first:
+            return batch, first + i
+        i -= len(batch) - first
+    raise IndexError(i)
+
+
+def _events(
+    parts: list[tuple[EventBatch, Int64s, int]],
+    order: Int64s,
+    watermark_ms: Int64s,
+    waiting: Sequence[int],
+    event_time_ms: Int64s,
+    fate: np.ndarray,
+) -> Events:
+    return Events(
+        order=order,
+        watermark_ms=watermark_ms,
+        topic=np.repeat(np.arange(len(waiting)), waiting),
+        offset=column(parts, "offset"),
+        fate=fate,
+        type=column(parts, "type"),
+        event_time_ms=event_time_ms,
+        row=np.concatenate([rows[first:] for _, rows, first in parts]),
+        event_id_hash=column(parts, "event_id_hash"),
+        order_id_hash=column(parts, "order_id_hash"),
+        amount_minor=column(parts, "amount_minor"),
+        match=column(parts, "match"),
+    )

@@ -1,0 +1,312 @@
+"""This file holds the pass over a shard's messages: the only place that orders the kernels."""
+
+import numba
+import numpy as np
+
+from scoring.features import keep_order, note_event, take_money, take_order
+from scoring.jit import inlined, kernel
+from scoring.ladders import explain_parts, fire_due, judge, mark_dirty, pass_time, refine
+from scoring.memory import append_order, find_order, forget_first_order, remember_id, remembers_id
+from scoring.row import (
+    AS_OF,
+    BELOW_SINCE,
+    FALLS_AT,
+    FIRST_SEEN,
+    NEVER,
+    NEWEST,
+    NONE,
+    OFFSETS,
+    ORDER_GONE,
+    ORDER_LEFT,
+    ORDER_MATCH,
+    ORDER_TIME,
+    ORDER_TYPE,
+    ORDERS,
+    ORDERS_AT,
+    ORDERS_COUNT,
+    RUNG,
+    SPEND,
+    STALE,
+)
+from scoring.row import SINCE as ENTERED
+from scoring.scores import ladder_at, ladder_score
+from scoring.state import (
+    C_CHANGES,
+    C_DEADLINES,
+    C_ORDERS_EVICTED,
+    C_REFUND_EXCESS,
+    CAUSE_EVENT,
+    CAUSE_REFUND,
+    CAUSE_TIME,
+    Changes,
+    Events,
+    State,
+)
+from scoring.tables import (
+    L_FEATURES,
+    L_FIRST,
+    L_RATIO,
+    M_CHANGES,
+    M_LATENESS,
+    M_ORDER_MEMORY,
+    M_ORDERS,
+    M_POOL,
+    T_ORDER,
+    T_REFUND,
+    T_UNTIL,
+    Tables,
+)
+
+# What became of a message; 1 to 8 are the dead-letter reasons of scoring/events.py.
+APPLIED, TOO_LATE, UNKNOWN_ORDER, DUPLICATE, IGNORED, REPLAYED = 0, 7, 8, 20, 21, 22
+NO_ORDER = -1
+
+
+def _tables_type() -> numba.types.Type:
+    ints, floats = np.zeros((1, 1), np.int64), np.zeros((1, 1))
+    column = np.zeros(1, np.int64)
+    return numba.typeof(Tables(ints, floats, floats, ints, ints, ints, floats, ints, floats, column, column))
+
+
+def _state_type() -> numba.types.Type:
+    ints, floats = np.zeros((1, 1), np.int64), np.zeros((1, 1))
+    column, flags = np.zeros(1, np.int64), np.zeros(1, np.uint8)
+    return numba.typeof(State(ints, floats, column, flags, column, column, column, column))
+
+
+def _changes_type() -> numba.types.Type:
+    floats = np.zeros((1, 1))
+    return numba.typeof(Changes(np.zeros((1, 1), np.int64), np.zeros(1), floats, floats))
+
+
+def _events_type() -> numba.types.Type:
+    column = np.zeros(1, np.int64)
+    fate, kind = np.zeros(1, np.int8), np.zeros(1, np.int16)
+    return numba.typeof(Events(*[column] * 4, fate, kind, *[column] * 6))
+
+
+TABLES, STATE, CHANGES, EVENTS = _tables_type(), _state_type(), _changes_type(), _events_type()
+INT = numba.types.int64
+
+
+@inlined
+def has_room(tables, state, changes):
+    """Tell whether the next user fits: his changes into the record, his blocks into the pool."""
+    room = changes.facts.shape[0] - state.counts[C_CHANGES]
+    return room >= tables.limits[M_CHANGES] and state.pool.shape[0] - state.heap[0] >= tables.limits[M_POOL]
+
+
+@inlined
+def begin(tables, row, event_time_ms):
+    """Put a new user on rung 0 of every ladder from his first event."""
+    row[FIRST_SEEN] = event_time_ms
+    row[AS_OF] = event_time_ms
+    row[NEWEST] = event_time_ms
+    for ladder in range(tables.ladders.shape[0]):
+        row[ladder_at(tables, ladder) + ENTERED] = event_time_ms
+
+
+@inlined
+def fate_of(tables, state, events, i, row):
+    """Decide what becomes of a decoded message of a known type, in the contract's order."""
+    event_time_ms, type_number = events.event_time_ms[i], events.type[i]
+    if row[FIRST_SEEN] != NONE:
+        if event_time_ms < row[NEWEST] - tables.limits[M_LATENESS]:
+            return TOO_LATE
+        if remembers_id(state, row, tables, events.event_id_hash[i]):
+            return DUPLICATE
+    is_order, is_refund = tables.types[type_number, T_ORDER], tables.types[type_number, T_REFUND]
+    if not (is_order or is_refund):
+        return APPLIED
+    known = NO_ORDER
+    if row[FIRST_SEEN] != NONE:
+        memory_ms = tables.limits[M_ORDER_MEMORY]
+        known = find_order(state, row, memory_ms, events.order_id_hash[i], event_time_ms)
+    if is_order:
+        return DUPLICATE if known != NO_ORDER else APPLIED
+    return UNKNOWN_ORDER if known == NO_ORDER else APPLIED
+
+
+@inlined
+def place_order(tables, state, events, i, row):
+    """Remember an order; the one applied first leaves when there are too many, or when no refund can reach it."""
+    type_number, memory_ms = events.type[i], tables.limits[M_ORDER_MEMORY]
+    oldest_ms = row[NEWEST] - tables.limits[M_LATENESS] - memory_ms
+    while row[ORDERS_COUNT] > 0:
+        first = row[ORDERS_AT]
+        expired = state.pool[first + ORDER_TIME] < oldest_ms
+        if not expired and row[ORDERS_COUNT] < tables.limits[M_ORDERS]:
+            break
+        if state.pool[first + ORDER_TYPE] != ORDER_GONE:
+            keep_order(
+                tables,
+                row,
+                state.pool[first + ORDER_TIME],
+                state.pool[first + ORDER_TYPE],
+                state.pool[first + ORDER_MATCH],
+            )
+        if not expired:
+            state.counts[C_ORDERS_EVICTED] += 1
+        forget_first_order(state, row)
+    append_order(
+        state,
+        row,
+        events.order_id_hash[i],
+        events.event_time_ms[i],
+        events.amount_minor[i],
+        events.match[i],
+        type_number,
+    )
+    row[ORDERS] += 1
+    row[SPEND] += events.amount_minor[i]
+
+
+@inlined
+def undo_order(tables, state, events, i, row, row_f):
+    """
+    Take a refund out of its order, at the order's time; answer the amount taken and the features touched.
+
+    Never more than what is left of the order: the excess is cut and counted. With nothing left the order
+    leaves every feature, as if it had never been placed.
+    """
+    memory_ms = tables.limits[M_ORDER_MEMORY]
+    order = find_order(state, row, memory_ms, events.order_id_hash[i], events.event_time_ms[i])
+    taken = min(state.pool[order + ORDER_LEFT], events.amount_minor[i])
+    if taken < events.amount_minor[i]:
+        state.counts[C_REFUND_EXCESS] += 1
+    type_number, match = state.pool[order + ORDER_TYPE], state.pool[order + ORDER_MATCH]
+    if type_number == ORDER_GONE:
+        return taken, np.int64(0)
+    t_ms = state.pool[order + ORDER_TIME]
+    state.pool[order + ORDER_LEFT] -= taken
+    row[SPEND] -= taken
+    take_money(tables, row, row_f, t_ms, type_number, match, taken)
+    if state.pool[order + ORDER_LEFT] == 0:
+        state.pool[order + ORDER_TYPE] = ORDER_GONE
+        row[ORDERS] -= 1
+        take_order(state, tables, row, row_f, t_ms, type_number, match)
+    return taken, match | tables.types[type_number, T_UNTIL]
+
+
+@inlined
+def settle(tables, row, ladder, touched, lowered):
+    """
+    Keep a ladder's next fall true after an event that did not move it: exact, or a lower bound to be refined.
+
+    An event that only adds can only put the fall off, so the old time stays a lower bound.
+    """
+    at = ladder_at(tables, ladder)
+    if row[at + RUNG] == 0:
+        row[at + FALLS_AT] = NEVER
+        row[STALE] &= ~(np.int64(1) << ladder)
+        return
+    seen = tables.ladders[ladder, L_FEATURES]
+    moves = tables.ladders[ladder, L_RATIO] or tables.ladders[ladder, L_FIRST]
+    if row[at + BELOW_SINCE] != NONE or (lowered & seen) or (moves and touched & seen):
+        row[at + FALLS_AT] = row[AS_OF]
+        row[STALE] |= np.int64(1) << ladder
+    elif touched & seen:
+        row[STALE] |= np.int64(1) << ladder
+
+
+@inlined
+def apply_event(tables, state, changes, events, i, r):
+    """Apply one message to its user: features, then every ladder in policy order."""
+    row, row_f = state.rows[r], state.rows_f[r]
+    event_time_ms, type_number = events.event_time_ms[i], events.type[i]
+    if row[FIRST_SEEN] == NONE:
+        begin(tables, row, event_time_ms)
+    pass_time(tables, row, row_f, event_time_ms)
+    row[NEWEST] = max(row[NEWEST], event_time_ms)
+    remember_id(state, row, tables, events.event_id_hash[i], event_time_ms)
+    is_order, is_refund = tables.types[type_number, T_ORDER], tables.types[type_number, T_REFUND]
+    amount_minor, lowered, cause = events.amount_minor[i], tables.types[type_number, T_UNTIL], CAUSE_EVENT
+    if is_refund:
+        amount_minor, undone = undo_order(tables, state, events, i, row, row_f)
+        lowered, cause = lowered | undone, CAUSE_REFUND
+    if is_order:
+        place_order(tables, state, events, i, row)
+    match = events.match[i]
+    note_event(tables, row, row_f, row[AS_OF], event_time_ms, type_number, match, amount_minor, not is_order)
+    due = NEVER
+    for ladder in range(tables.ladders.shape[0]):
+        if not judge(tables, state, changes, r, ladder, cause, i):
+            settle(tables, row, ladder, match | lowered, lowered)
+        due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
+    state.due[r] = due
+
+
+@kernel(INT(TABLES, STATE, CHANGES, EVENTS, INT))
+def score_events(tables, state, changes, events, start):
+    """
+    Apply messages in their order, from position `start`; answer the position it stopped at.
+
+    It stops early when the record of changes or the pool may be too small for the next message: the caller
+    makes room and calls again. `events.fate` is 0 for a decoded message and becomes what was decided.
+    """
+    for position in range(start, events.order.shape[0]):
+        i = events.order[position]
+        if events.fate[i] != APPLIED:
+            continue
+        if events.type[i] < 0:
+            events.fate[i] = IGNORED
+            continue
+        if not has_room(tables, state, changes):
+            return position
+        r = events.row[i]
+        row = state.rows[r]
+        if events.offset[i] <= row[OFFSETS + events.topic[i]]:
+            events.fate[i] = REPLAYED
+            continue
+        row[OFFSETS + events.topic[i]] = events.offset[i]
+        fate = fate_of(tables, state, events, i, row)
+        events.fate[i] = fate
+        if row[FIRST_SEEN] != NONE or fate == APPLIED:
+            mark_dirty(state, r)
+        if fate != APPLIED:
+            continue
+        limit_ms = max(events.watermark_ms[position], events.event_time_ms[i])
+        if state.due[r] <= limit_ms:
+            state.counts[C_DEADLINES] += 1
+            fire_due(tables, state, changes, r, limit_ms, CAUSE_TIME)
+        apply_event(tables, state, changes, events, i, r)
+    return events.order.shape[0]
+
+
+@kernel(INT(TABLES, STATE, CHANGES, INT, INT, INT, INT))
+def fire_deadlines(tables, state, changes, users, start, limit_ms, cause):
+    """Work off every user's deadlines up to a watermark, from user `start`; answer the user it stopped at."""
+    for r in range(start, users):
+        if state.due[r] <= limit_ms:
+            if not has_room(tables, state, changes):
+                return r
+            state.counts[C_DEADLINES] += 1
+            fire_due(tables, state, changes, r, limit_ms, cause)
+    return users
+
+
+@kernel(numba.types.void(TABLES, STATE, INT[::1], numba.types.float64[:, ::1]))
+def describe(tables, state, rows, scores):
+    """
+    Make every next fall of some users exact and evaluate their scores at their own time.
+
+    Args:
+        rows: int64 (n,), the users.
+        scores: float64 (n, ladders), written.
+    """
+    for n in range(rows.shape[0]):
+        r = rows[n]
+        row, row_f = state.rows[r], state.rows_f[r]
+        due = NEVER
+        for ladder in range(tables.ladders.shape[0]):
+            if (row[STALE] >> ladder) & 1:
+                refine(tables, row, row_f, ladder)
+            due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
+            scores[n, ladder] = ladder_score(tables, ladder, row, row_f)
+        state.due[r] = due
+
+
+@kernel(numba.types.void(TABLES, STATE, INT, INT, numba.types.float64[::1], numba.types.float64[::1]))
+def explain(tables, state, r, ladder, values, points):
+    """Write the value and the points of each part of a ladder's score for one user, at his own time."""
+    explain_parts(tables, ladder, state.rows[r], state.rows_f[r], values, points)

@@ -1,0 +1,263 @@
+"""This file compiles a policy into the flat numeric tables that the kernels read."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.policy import Feature, Ladder, Policy, Score
+from scoring.row import DAY_MS, FIRST_SEEN, LADDER_WORDS, Layout, layout_of, ring_size
+from scoring import row as words
+
+I64 = NDArray[np.int64]
+F64 = NDArray[np.float64]
+
+DECAYED, WINDOW, TOTALS, SINCE, ACTIVE_DAYS, RATIO = range(6)
+KINDS = {
+    "decayed": DECAYED,
+    "window": WINDOW,
+    "total": TOTALS,
+    "since": SINCE,
+    "active_days": ACTIVE_DAYS,
+    "ratio": RATIO,
+}
+
+# Columns of `features`.
+F_KIND, F_AT, F_AMOUNT, F_SPAN, F_BUCKET, F_DAYS, F_RING, F_OVER, F_UNDER, F_FIRST, F_HAS_UNTIL = range(11)
+# Columns of `feature_floats`.
+F_HALF_LIFE, F_AT_LEAST, F_UNIT = range(3)
+# Columns of `types`.
+T_ORDER, T_REFUND, T_UNTIL = range(3)
+# Columns of `scores`.
+S_MAX, S_PART, S_PART_END, S_RATIO = range(4)
+# Columns of `parts`.
+P_FEATURE, P_POINT, P_POINT_END = range(3)
+# Columns of `ladders`.
+(
+    L_SCORE,
+    L_RUNG,
+    L_RUNGS,
+    L_GRACE,
+    L_DWELL,
+    L_STEPS,
+    L_STEP_PERIOD,
+    L_DELAYED,
+    L_RATIO,
+    L_FIRST,
+    L_FEATURES,
+) = range(11)
+# Columns of `rungs`: the score that reaches them, tolerance included, and the exact enter_at.
+R_ENTER, R_KEEP, R_ENTER_EXACT = range(3)
+# Places in `limits`.
+M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL = range(8)
+
+TOLERANCE = 1e-9  # a score reaches h when score >= h - TOLERANCE * max(1, |h|)
+LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
+
+
+class Tables(NamedTuple):
+    """A policy as arrays; every reference is an index into another of them."""
+
+    features: I64  # (features, 11)
+    feature_floats: F64  # (features, 3)
+    weights: F64  # (types, features), points per event of a decayed feature
+    types: I64  # (types, 3)
+    scores: I64  # (scores, 4)
+    parts: I64  # (parts, 3)
+    points: F64  # (curve points, 2): x, y
+    ladders: I64  # (ladders, 11)
+    rungs: F64  # (rungs, 3)
+    day_start_ms: I64  # (days since 1970-01-01 local), Unix time each local day starts
+    limits: I64  # (8,)
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyTables:
+    """A compiled policy: the arrays, the row layout and a new user's row."""
+
+    policy: Policy
+    layout: Layout
+    tables: Tables
+    blank_row: I64
+    parts_max: int
+
+
+def compile_policy(
+    policy: Policy, topics: int, allowed_lateness_ms: int, duplicates_per_user: int = 1024
+) -> PolicyTables:
+    """Compile a policy that has been checked; thresholds take the contract's tolerance in here, once."""
+    layout = layout_of(policy, topics)
+    parts, points, scores = _scores(policy)
+    rungs, ladders = _ladders(policy)
+    day_start_ms = _day_starts(policy.timezone)
+    pool_words = _power_of_two(2 * duplicates_per_user) + _power_of_two(
+        words.ORDER_WORDS * policy.orders_per_user
+    )
+    changes = sum(len(ladder.rungs) for ladder in policy.ladders) + len(policy.ladders)
+    limits = [allowed_lateness_ms, duplicates_per_user, policy.order_memory_ms, policy.orders_per_user]
+    limits += [layout.ladders_at, int(-day_start_ms[0]), changes, 2 * pool_words + 64]
+    tables = Tables(
+        features=_features(policy, layout),
+        feature_floats=_feature_floats(policy),
+        weights=_weights(policy),
+        types=_types(policy),
+        scores=scores,
+        parts=parts,
+        points=points,
+        ladders=ladders,
+        rungs=rungs,
+        day_start_ms=day_start_ms,
+        limits=np.array(limits, np.int64),
+    )
+    parts_max = max(len(score.parts) for score in policy.scores)
+    return PolicyTables(policy, layout, tables, _blank_row(policy, layout), parts_max)
+
+
+def _features(policy: Policy, layout: Layout) -> I64:
+    numbers = {feature.name: number for number, feature in enumerate(policy.features)}
+    table = np.zeros((len(policy.features), 11), np.int64)
+    for number, feature in enumerate(policy.features):
+        row = table[number]
+        row[F_KIND], row[F_AT] = KINDS[feature.kind], layout.feature_at[number]
+        row[F_AMOUNT], row[F_SPAN], row[F_BUCKET] = feature.of == "amount", feature.span_ms, feature.bucket_ms
+        row[F_FIRST], row[F_HAS_UNTIL] = feature.first, bool(feature.until)
+        if feature.kind == "window":
+            row[F_RING] = ring_size(feature)
+            row[F_DAYS] = 0 if feature.bucket_ms % DAY_MS else feature.bucket_ms // DAY_MS
+        if feature.kind == "active_days":
+            row[F_DAYS] = feature.span_ms // DAY_MS
+        if feature.kind == "ratio":
+            row[F_OVER], row[F_UNDER] = numbers[feature.over], numbers[feature.under]
+    return table
+
+
+def _feature_floats(policy: Policy) -> F64:
+    minor = 10.0**-policy.minor_digits
+    return np.array(
+        [
+            [feature.half_life_ms, feature.at_least, minor if feature.of == "amount" else 1.0]
+            for feature in policy.features
+        ],
+        np.float64,
+    ).reshape(len(policy.features), 3)
+
+
+def _weights(policy: Policy) -> F64:
+    weights = np.zeros((len(policy.events), len(policy.features)))
+    types = {event.name: number for number, event in enumerate(policy.events)}
+    for number, feature in enumerate(policy.features):
+        for name, weight in zip(feature.events, feature.weights, strict=False):
+            weights[types[name], number] = weight
+    return weights
+
+
+def _types(policy: Policy) -> I64:
+    table = np.zeros((len(policy.events), 3), np.int64)
+    for number, event in enumerate(policy.events):
+        ended = sum(1 << f for f, feature in enumerate(policy.features) if event.name in feature.until)
+        table[number] = event.order, event.refund, ended
+    return table
+
+
+def _scores(policy: Policy) -> tuple[I64, F64, I64]:
+    numbers = {feature.name: number for number, feature in enumerate(policy.features)}
+    parts: list[tuple[int, int, int]] = []
+    points: list[tuple[float, float]] = []
+    scores: list[tuple[int, int, int, int]] = []
+    for score in policy.scores:
+        start = len(parts)
+        for part in score.parts:
+            parts.append((numbers[part.feature], len(points), len(points) + len(part.curve)))
+            points.extend(part.curve)
+        scores.append((score.combine == "max", start, len(parts), _has_kind(policy, score, "ratio")))
+    return np.array(parts, np.int64), np.array(points, np.float64), np.array(scores, np.int64)
+
+
+def features_of(policy: Policy, score: Score) -> list[Feature]:
+    """List the features a score looks at, ratios followed to what they divide."""
+    by_name = {feature.name: feature for feature in policy.features}
+    found = [by_name[part.feature] for part in score.parts]
+    for feature in found:
+        if feature.kind == "ratio":
+            found += [by_name[feature.over], by_name[feature.under]]
+    return found
+
+
+def _has_kind(policy: Policy, score: Score, kind: str) -> bool:
+    return any(feature.kind == kind for feature in features_of(policy, score))
+
+
+def _ladders(policy: Policy) -> tuple[F64, I64]:
+    rungs: list[tuple[float, float, float]] = []
+    ladders: list[list[int]] = []
+    scores = {score.name: (number, score) for number, score in enumerate(policy.scores)}
+    for ladder in policy.ladders:
+        number, score = scores[ladder.score]
+        ladders.append([number, len(rungs), *_ladder_numbers(policy, ladder, score)])
+        for rung in ladder.rungs:
+            rungs.append((_reached_at(rung.enter_at), _reached_at(rung.keep_at), rung.enter_at))
+    return np.array(rungs, np.float64), np.array(ladders, np.int64)
+
+
+def _ladder_numbers(policy: Policy, ladder: Ladder, score: Score) -> list[int]:
+    delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, ladder.step_period_ms]
+    seen = features_of(policy, score)
+    mask = sum(1 << number for number, feature in enumerate(policy.features) if feature in seen)
+    first = any(feature.first for feature in seen)
+    return [len(ladder.rungs), *delays, any(delays[:3]), _has_kind(policy, score, "ratio"), first, mask]
+
+
+def _reached_at(threshold: float) -> float:
+    return threshold - TOLERANCE * max(1.0, abs(threshold)) if np.isfinite(threshold) else threshold
+
+
+def _day_starts(zone_name: str) -> I64:
+    """List the Unix time at which each local day starts: the first instant that has its date."""
+    zone = ZoneInfo(zone_name)
+    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    start = datetime(1970, 1, 1)
+    count = (datetime(LAST_TABLED_YEAR, 1, 1) - start).days
+    starts = np.empty(count, np.int64)
+    for day in range(count):
+        midnight = (start + timedelta(days=day)).replace(tzinfo=zone)
+        instant = midnight.astimezone(timezone.utc)
+        # A midnight that the clock jumps over does not exist: Python then answers an instant before the jump.
+        if instant.astimezone(zone).replace(tzinfo=None) != midnight.replace(tzinfo=None):
+            instant = _first_instant_of(midnight, zone)
+        starts[day] = (instant - epoch) // timedelta(milliseconds=1)
+    return starts
+
+
+def _first_instant_of(midnight: datetime, zone: ZoneInfo) -> datetime:
+    """Find the first minute on or after a skipped local midnight."""
+    instant = (midnight - timedelta(hours=3)).astimezone(timezone.utc)
+    while instant.astimezone(zone).date() < midnight.date():
+        instant += timedelta(minutes=1)
+    return instant
+
+
+def _blank_row(policy: Policy, layout: Layout) -> I64:
+    """Build the row of a user who has not been seen."""
+    row = np.zeros(layout.width, np.int64)
+    row[[FIRST_SEEN, words.NEWEST, words.AS_OF]] = words.NONE
+    row[words.OFFSETS : words.OFFSETS + layout.topics] = -1
+    for number in range(len(policy.ladders)):
+        ladder = row[layout.ladders_at + LADDER_WORDS * number :]
+        ladder[[words.SINCE, words.BELOW_SINCE, words.LAST_FALL]] = words.NONE
+        ladder[words.FALLS_AT] = words.NEVER
+    for number, feature in enumerate(policy.features):
+        cells = row[layout.feature_at[number] :]
+        if feature.kind == "since":
+            cells[: words.UNTIL_NOW + 1] = words.NONE
+        if feature.kind == "window":
+            cells[[words.WINDOW_TAIL, words.WINDOW_NEWEST]] = words.NONE
+        if feature.kind == "active_days":
+            cells[words.DAYS_ANCHOR] = words.NONE
+    return row
+
+
+def _power_of_two(count: int) -> int:
+    return 1 << max(3, (count - 1).bit_length())

@@ -1,0 +1,128 @@
+"""This file keeps a shard's users in memory: ids, rows, variable blocks; everything doubles as needed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scoring.events import Bytes, Int64s
+from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG
+from scoring.row_codec import fingerprint_of, measure_rows, pack_rows, unpack_rows
+from scoring.state import C_DIRTY, State, new_heap
+from scoring.tables import M_POOL, PolicyTables
+from scoring.user_index import UserIndex
+
+
+class RowMisread(Exception):
+    """A stored row was written under another layout."""
+
+
+class UserRows:
+    """Own the rows of one shard; `state` is what the kernels see and changes when memory grows."""
+
+    def __init__(self, compiled: PolicyTables, capacity: int = 1024) -> None:
+        self.compiled = compiled
+        self.index = UserIndex(capacity)
+        pool_words = max(1 << 16, 4 * int(compiled.tables.limits[M_POOL]))
+        rows = np.tile(compiled.blank_row, (capacity, 1))
+        self.state = State(
+            rows=rows,
+            rows_f=rows.view(np.float64),
+            due=np.full(capacity, NEVER, np.int64),
+            dirty=np.zeros(capacity, np.uint8),
+            dirty_rows=np.zeros(capacity, np.int64),
+            pool=np.zeros(pool_words, np.int64),
+            heap=new_heap(),
+            counts=np.zeros(6, np.int64),
+        )
+        self.committed_rung = np.full((capacity, len(compiled.policy.ladders)), -1, np.int8)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
+        """Find or add the row of each message whose fate is 0; -1 for the others."""
+        rows = self.index.rows_of(source, start, fate)
+        self._fit()
+        return rows
+
+    def row_of(self, user_id: bytes) -> int:
+        """Find or add one user."""
+        row = self.index.row_of(user_id)
+        self._fit()
+        return row
+
+    def exists(self, row: int) -> bool:
+        """Tell whether the user of a row has an applied event."""
+        return bool(self.state.rows[row, FIRST_SEEN] != NONE)
+
+    def grow_pool(self) -> None:
+        """Double the room for remembered ids and orders."""
+        pool = self.state.pool
+        self.state = self.state._replace(pool=np.concatenate((pool, np.zeros_like(pool))))
+
+    def ranks(self, rows: Int64s | slice) -> Int64s:
+        """Answer (rows, ladders) present rungs."""
+        at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
+        return self.state.rows[rows, at + RUNG : at + LADDER_WORDS * ladders : LADDER_WORDS]
+
+    def take_dirty(self) -> Int64s:
+        """Answer the users changed since the last call."""
+        count = int(self.state.counts[C_DIRTY])
+        rows = self.state.dirty_rows[:count].copy()
+        self.state.dirty[rows] = 0
+        self.state.counts[C_DIRTY] = 0
+        return rows
+
+    def pack(self, rows: Int64s) -> tuple[Bytes, Int64s]:
+        """Join the rows to store; row n is bytes[start[n]:start[n + 1]]."""
+        start = np.empty(rows.shape[0] + 1, np.int64)
+        measure_rows(self.compiled.tables, self.state, rows, start)
+        stored = np.empty(int(start[-1]), np.int64)
+        pack_rows(self.state, rows, self.compiled.layout.fingerprint, start, stored)
+        return stored.view(np.uint8), start * 8
+
+    def restore(self, user_ids: Sequence[bytes], stored: Sequence[bytes]) -> None:
+        """
+        Take stored rows back into memory.
+
+        Raises:
+            RowMisread: a row's fingerprint is not this layout's.
+        """
+        expected = self.compiled.layout.fingerprint
+        for user_id, row in zip(user_ids, stored, strict=True):
+            if fingerprint_of(row) != expected:
+                raise RowMisread(
+                    f"row of user {user_id!r} has layout {fingerprint_of(row):x}, not {expected:x}"
+                )
+        rows = self.rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
+        joined, start = _joined(stored)
+        while self.state.pool.shape[0] - self.state.heap[0] < joined.shape[0] // 4 + 64 * len(stored):
+            self.grow_pool()
+        unpack_rows(self.compiled.tables, self.state, rows, start // 8, joined.view(np.int64))
+        self.committed_rung[rows] = self.ranks(rows)
+
+    def seen_offsets(self) -> Int64s:
+        """Answer (users, topics) the offset of the last message decided for each user."""
+        return self.state.rows[: len(self), OFFSETS : OFFSETS + self.compiled.layout.topics]
+
+    def _fit(self) -> None:
+        extra = self.index.capacity - self.state.rows.shape[0]
+        if extra <= 0:
+            return
+        state = self.state
+        rows = np.concatenate((state.rows, np.tile(self.compiled.blank_row, (extra, 1))))
+        self.state = state._replace(
+            rows=rows,
+            rows_f=rows.view(np.float64),
+            due=np.concatenate((state.due, np.full(extra, NEVER, np.int64))),
+            dirty=np.concatenate((state.dirty, np.zeros(extra, np.uint8))),
+            dirty_rows=np.concatenate((state.dirty_rows, np.zeros(extra, np.int64))),
+        )
+        ladders = self.committed_rung.shape[1]
+        self.committed_rung = np.concatenate((self.committed_rung, np.full((extra, ladders), -1, np.int8)))
+
+
+def _joined(pieces: Sequence[bytes]) -> tuple[Bytes, Int64s]:
+    start = np.zeros(len(pieces) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)), out=start[1:])
+    return np.frombuffer(b"".join(pieces), np.uint8).copy(), start
