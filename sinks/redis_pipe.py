@@ -42,7 +42,7 @@ class RedisPipe:
     """Own one connection; it connects by itself when it is used and stays closed after an error."""
 
     def __init__(self, pool: ConnectionPool) -> None:
-        self._connection = pool.make_connection()
+        self._connection: Any = pool.make_connection()
 
     def exchange(self, parts: Sequence[bytes | memoryview], reply_count: int) -> list[Any]:
         """
@@ -90,7 +90,7 @@ def open_pool(url: str, timeout_s: float) -> ConnectionPool:
 
 def packed(*arguments: Argument) -> bytes:
     """Render one command as Redis reads it."""
-    return hiredis.pack_command(arguments)
+    return hiredis.pack_command(arguments)  # type: ignore[arg-type]  # Its stub forgets the `...`.
 
 
 def command_words(parts: Iterable[bytes | memoryview], index: int) -> list[bytes]:

@@ -1,0 +1,178 @@
+"""This file holds every metric, and one method for each thing that is observed once a batch."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from scoring.events import LadderChange, Reason
+
+_COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
+_COMMIT_USERS = (1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000)
+
+
+class Counts(Protocol):
+    """What a shard has counted since the last look (scoring's Counters has this shape)."""
+
+    consumed: int
+    applied: int
+    duplicate: int
+    ignored: int
+    dead_lettered: Mapping[Reason, int]
+    replayed_skipped: int
+    duplicates_evicted: int
+    orders_evicted: int
+    refund_excess: int
+    deadlines_fired: int
+
+
+class Metrics:
+    """
+    Own a registry with the metrics of one worker; no metric names a user.
+
+    Args:
+        prefix: from settings; what a metric name cannot hold becomes an underscore.
+        version: of the program.
+        policy: label of the policy, `ecommerce@1`.
+    """
+
+    def __init__(self, prefix: str = "tierwise", version: str = "", policy: str = "") -> None:
+        self.registry = CollectorRegistry()
+        self._prefix = re.sub(r"[^a-zA-Z0-9_]", "_", prefix)
+        self._add_conservation_law()
+        self._add_scoring()
+        self._add_progress()
+        self._add_commit()
+        build = self._gauge(
+            "build_info", "Version of the program and its policy, always 1.", "version", "policy"
+        )
+        build.labels(version, policy).set(1)
+
+    def observe_counts(self, partition: int, delta: Counts) -> None:
+        """Add what a shard has counted since the last call."""
+        shard = str(partition)
+        self.messages_consumed.labels(shard).inc(delta.consumed)
+        self.messages_applied.labels(shard).inc(delta.applied)
+        self.messages_duplicate.labels(shard).inc(delta.duplicate)
+        self.messages_ignored.labels(shard).inc(delta.ignored)
+        self.messages_replayed_skipped.labels(shard).inc(delta.replayed_skipped)
+        for reason, count in delta.dead_lettered.items():
+            self.messages_dead_lettered.labels(shard, Reason(reason).label).inc(count)
+        self.duplicates_evicted.inc(delta.duplicates_evicted)
+        self.orders_evicted.inc(delta.orders_evicted)
+        self.refund_excess.inc(delta.refund_excess)
+        self.deadlines_fired.inc(delta.deadlines_fired)
+
+    def observe_changes(self, changes: Iterable[LadderChange]) -> None:
+        """Count committed changes by ladder, direction and cause."""
+        for change in changes:
+            self.ladder_changes.labels(change.ladder, change.direction, change.cause).inc()
+
+    def observe_commit(self, seconds: float, users: int) -> None:
+        """Record one commit of a shard, all its chunks together."""
+        self.commit_seconds.observe(seconds)
+        self.commit_users.observe(users)
+
+    def observe_rungs(self, partition: int, ladder: str, rungs: Sequence[str], users: Sequence[int]) -> None:
+        """Record how many of a shard's users stand on each rung."""
+        for rung, count in zip(rungs, users, strict=True):
+            self.rung_users.labels(str(partition), ladder, rung).set(count)
+
+    def observe_shard(self, partition: int, *, users: int, outbox_pending: int) -> None:
+        """Record the size of a shard and of what it still has to publish."""
+        self.shard_users.labels(str(partition)).set(users)
+        self.outbox_pending.labels(str(partition)).set(outbox_pending)
+
+    def observe_lag(self, partition: int, topic: str, messages: int) -> None:
+        """Record how many messages of a topic partition are still to be read."""
+        self.lag_messages.labels(str(partition), topic).set(messages)
+
+    def observe_watermark(self, partition: int, lag_seconds: float) -> None:
+        """Record how far a shard's watermark is behind the wall clock."""
+        self.watermark_lag_seconds.labels(str(partition)).set(lag_seconds)
+
+    def forget_shard(self, partition: int) -> None:
+        """Drop the gauges of a shard that is not ours any more."""
+        for gauge in (
+            self.rung_users,
+            self.shard_users,
+            self.outbox_pending,
+            self.lag_messages,
+            self.watermark_lag_seconds,
+        ):
+            gauge.remove_by_labels({"shard": str(partition)})
+
+    def _add_conservation_law(self) -> None:
+        """Count so that consumed = applied + duplicate + ignored + dead_lettered + replayed_skipped."""
+        self.messages_consumed = self._counter("messages_consumed", "Messages taken from the input.", "shard")
+        self.messages_applied = self._counter("messages_applied", "Events applied to a user.", "shard")
+        self.messages_duplicate = self._counter(
+            "messages_duplicate", "Events that were applied before.", "shard"
+        )
+        self.messages_ignored = self._counter(
+            "messages_ignored", "Events of types the policy does not score.", "shard"
+        )
+        self.messages_dead_lettered = self._counter(
+            "messages_dead_lettered", "Messages set aside, by reason.", "shard", "reason"
+        )
+        self.messages_replayed_skipped = self._counter(
+            "messages_replayed_skipped", "Messages read again that the user's row already holds.", "shard"
+        )
+
+    def _add_scoring(self) -> None:
+        self.duplicates_evicted = self._counter(
+            "duplicates_evicted", "Event ids that left a full duplicate memory before their time."
+        )
+        self.orders_evicted = self._counter("orders_evicted", "Orders that left a user's full order memory.")
+        self.refund_excess = self._counter("refund_excess", "Refunds cut to what was left of their order.")
+        self.deadlines_fired = self._counter("deadlines_fired", "Deadlines that changed a rung.")
+        self.ladder_changes = self._counter(
+            "ladder_changes", "Committed ladder changes.", "ladder", "direction", "cause"
+        )
+        self.rung_users = self._gauge("rung_users", "Users on a rung.", "shard", "ladder", "rung")
+        self.shard_users = self._gauge("shard_users", "Users in a shard.", "shard")
+
+    def _add_progress(self) -> None:
+        self.lag_messages = self._gauge("lag_messages", "Messages still to be read.", "shard", "topic")
+        self.watermark_lag_seconds = self._gauge(
+            "watermark_lag_seconds", "Wall clock less the shard's watermark.", "shard"
+        )
+        self.owned_partitions = self._gauge("owned_partitions", "Partitions this worker owns.")
+
+    def _add_commit(self) -> None:
+        self.commit_seconds = Histogram(
+            self._name("commit_seconds"),
+            "Time of one commit of a shard.",
+            buckets=_COMMIT_SECONDS,
+            registry=self.registry,
+        )
+        self.commit_users = Histogram(
+            self._name("commit_users"),
+            "Users written by one commit.",
+            buckets=_COMMIT_USERS,
+            registry=self.registry,
+        )
+        self.store_errors = self._counter(
+            "store_errors", "Commits that ended in an error, by its kind.", "error"
+        )
+        self.shards_fenced = self._counter(
+            "shards_fenced", "Shards dropped because another worker took them."
+        )
+        self.shards_reloaded = self._counter("shards_reloaded", "Shards loaded again after a store rollback.")
+        self.outbox_pending = self._gauge(
+            "outbox_pending", "Entries in the outbox that are not confirmed.", "shard"
+        )
+        self.entries_published = self._counter("entries_published", "Outbox entries confirmed by the broker.")
+        self.publish_failures = self._counter(
+            "publish_failures", "Deliveries that failed and are tried again."
+        )
+
+    def _name(self, name: str) -> str:
+        return f"{self._prefix}_{name}"
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(self._name(name), text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(self._name(name), text, labels, registry=self.registry)
