@@ -56,6 +56,11 @@ class Stack:
         self._exits.callback(worker.stop, WORKER_STOP_DEADLINE_S)
         return worker
 
+    def check(self) -> None:
+        """Raise ChildFailed when one of the servers has ended."""
+        for server in (self.valkey, self.kafka):
+            server.child.wait_until(lambda: True, deadline_s=0)
+
     def close(self) -> None:
         """Stop everything, the worker first."""
         self._exits.close()
@@ -83,3 +88,20 @@ class Stack:
 def _yaml(settings: dict[str, Any]) -> str:
     """Write one key a line, each value as JSON, which YAML reads as its own."""
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
+
+
+def how_to_look(stack: Stack, user_id: str) -> str:
+    """Tell how to see a profile and the changes with the clients at hand."""
+    profile = f"{PREFIX}:user:{user_id}"
+    client = f"redis.Redis(port={stack.valkey.port}, decode_responses=True)"
+    return f"""\
+a profile, with any Redis client:
+  redis-cli -p {stack.valkey.port} HGETALL {profile}
+  {sys.executable} -c 'import redis; print({client}.hgetall("{profile}"))'
+the changes, with any Kafka client:
+  kcat -b {stack.kafka.bootstrap} -t {CHANGES} -C -o beginning
+why a user stands where it stands:
+  tierwise explain {user_id} --settings {stack.settings_file}
+the numbers of a worker with these settings:
+  http://127.0.0.1:{stack.http_port}/metrics
+Ctrl-C stops everything."""
