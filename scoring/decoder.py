@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scoring.events import DECODED, IGNORED_TYPE, EventBatch, Int64s, Reason
+from scoring.events import DECODED, IGNORED_TYPE, Bytes, EventBatch, Int64s, Reason
 from scoring.hashing import hash_spans
 from scoring.match import Matcher
 from scoring.policy import Policy
+from scoring.scan import NOT_UNDERSTOOD, PADDING, ScanColumns, gather_users, scan_batch
+from scoring.scan_tables import compared_fields, scan_tables
 from scoring.wire import Rejection, WireEvent, WireReader, parse
 
 EVENT_BYTES_MAX = 65_536
+MINOR_DIGITS_MAX = 4
 
 
 class Decoder:
@@ -27,9 +30,13 @@ class Decoder:
     ) -> None:
         self._future_tolerance_ms = future_tolerance_ms
         self._minor_digits = policy.minor_digits
+        self._event_bytes_max = event_bytes_max
         self._type_index = {event.name: index for index, event in enumerate(policy.events)}
         self._reader = WireReader(policy, event_bytes_max)
         self._matcher = Matcher.of(policy)
+        assert 0 <= policy.minor_digits <= MINOR_DIGITS_MAX, policy.minor_digits
+        self._tables = scan_tables(policy, self._matcher)
+        self._compared = compared_fields(policy)
 
     def decode(
         self,
@@ -42,12 +49,66 @@ class Decoder:
         """Decode messages of one topic partition, given in offset order; none raises."""
         assert len(values) == offsets.shape[0] == ingest_time_ms.shape[0], (len(values), offsets.shape)
         batch = empty_batch(partition, topic, values, offsets, ingest_time_ms)
-        events = {
-            row: event for row in range(len(batch)) if (event := self._read_row(batch, row)) is not None
-        }
-        _hash_ids(batch, events)
-        _place_users(batch, events)
+        text, message_start = self._lay_out(values)
+        user_from, user_size = np.zeros(len(batch), np.int64), np.zeros(len(batch), np.int64)
+        self._scan(batch, text, message_start, user_from, user_size)
+        events = self._read_the_rest(batch)
+        extra = _place_users(events, user_from, user_size)
+        np.cumsum(user_size, out=batch.user_start[1:])
+        batch.user_bytes = gather_users(text, extra, user_from, batch.user_start)
         return batch
+
+    def _lay_out(self, values: Sequence[bytes | None]) -> tuple[Bytes, Int64s]:
+        """Join the messages as scan_batch wants them; tombstones and messages too large are left empty."""
+        try:
+            sizes = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
+        except TypeError:
+            values = [value or b"" for value in values]
+            sizes = np.fromiter(map(len, values), np.int64, len(values))
+        if sizes.max(initial=0) > self._event_bytes_max:
+            values = [value if len(value) <= self._event_bytes_max else b"" for value in values]
+            sizes = np.fromiter(map(len, values), np.int64, len(values))
+        message_start = np.zeros(len(values) + 1, np.int64)
+        np.cumsum(sizes + 1, out=message_start[1:])
+        return np.frombuffer(b"\0".join((*values, PADDING)), np.uint8), message_start
+
+    def _scan(
+        self, batch: EventBatch, text: Bytes, message_start: Int64s, user_from: Int64s, user_size: Int64s
+    ) -> None:
+        """Fill every row that is good beyond doubt; the fate of the others is NOT_UNDERSTOOD."""
+        columns = ScanColumns(
+            batch.fate,
+            batch.type,
+            batch.event_time_ms,
+            batch.event_id_hash,
+            batch.order_id_hash,
+            batch.amount_minor,
+            batch.match,
+            user_from,
+            user_size,
+        )
+        scan_batch(
+            text,
+            message_start,
+            batch.ingest_time_ms,
+            self._future_tolerance_ms,
+            self._minor_digits,
+            self._compared,
+            self._tables,
+            columns,
+        )
+
+    def _read_the_rest(self, batch: EventBatch) -> dict[int, WireEvent]:
+        """Take the rows that the scan left through the checked path; answer those that live, by row."""
+        events = {}
+        for row in np.flatnonzero(batch.fate == NOT_UNDERSTOOD).tolist():
+            batch.fate[row] = DECODED
+            event = self._read_row(batch, row)
+            if event is not None:
+                events[row] = event
+        if events:
+            _hash_ids(batch, events)
+        return events
 
     def _read_row(self, batch: EventBatch, row: int) -> WireEvent | None:
         """Fill one row by the checked path; None when it is dead."""
@@ -118,7 +179,10 @@ def _hash_ids(batch: EventBatch, events: dict[int, WireEvent]) -> None:
         column[list(texts)] = hash_spans(np.frombuffer(b"".join(encoded), np.uint8), start, end)
 
 
-def _place_users(batch: EventBatch, events: dict[int, WireEvent]) -> None:
-    users = [events[row].user_id if row in events else b"" for row in range(len(batch))]
-    np.cumsum(np.fromiter(map(len, users), np.int64, len(users)), out=batch.user_start[1:])
-    batch.user_bytes = np.frombuffer(b"".join(users), np.uint8)
+def _place_users(events: dict[int, WireEvent], user_from: Int64s, user_size: Int64s) -> Bytes:
+    """Add the users of the checked path to the spans, and answer the text that those spans mean."""
+    at = 0
+    for row, event in events.items():
+        user_from[row], user_size[row] = -1 - at, len(event.user_id)
+        at += len(event.user_id)
+    return np.frombuffer(b"".join(event.user_id for event in events.values()), np.uint8)

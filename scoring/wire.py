@@ -23,20 +23,18 @@ SHOWN_MAX = 80
 REQUIRED: Final = ("event_id", "user_id", "type", "event_time")
 REQUIRED_OF_ORDERS: Final = ("order_id", "amount")
 MONEY_FIELDS: Final = ("amount", "discount_amount")
+TIME_FIELDS: Final = ("event_time", "item_launch_at")
 STRING_FIELDS: Final = ("event_id", "user_id", "type", "order_id", *TEXT_FIELDS)
 RULES: Final = {
-    **{name: "must be a string" for name in STRING_FIELDS},
-    **{name: "must be a number or a decimal string" for name in MONEY_FIELDS},
-    **{
-        name: "must be whole Unix milliseconds or an RFC 3339 string"
-        for name in ("event_time", "item_launch_at")
-    },
+    **dict.fromkeys(STRING_FIELDS, "must be a string"),
+    **dict.fromkeys(MONEY_FIELDS, "must be a number or a decimal string"),
+    **dict.fromkeys(TIME_FIELDS, "must be whole Unix milliseconds or an RFC 3339 string"),
 }
 RANGES: Final = {
     "user_id": f"must have 1 to {USER_ID_BYTES_MAX} bytes",
-    **{name: "must not be empty" for name in ("event_id", "order_id")},
-    **{name: "must be at least 0 and at most 10^15 minor units" for name in MONEY_FIELDS},
-    **{name: "must be in the years 1970 to 9999" for name in ("event_time", "item_launch_at")},
+    **dict.fromkeys(("event_id", "order_id"), "must not be empty"),
+    **dict.fromkeys(MONEY_FIELDS, "must be at least 0 and at most 10^15 minor units"),
+    **dict.fromkeys(TIME_FIELDS, "must be in the years 1970 to 9999"),
 }
 QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 OPENING, CLOSING = b"[{", b"]}"

@@ -1,0 +1,323 @@
+"""This file scans batches of native JSON into columns; what it does not understand it leaves to wire.py."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import typeof, types
+
+from scoring.borrowing import borrowing
+from scoring.events import Bytes, Int8s, Int16s, Int64s
+from scoring.fields import (
+    AMOUNT,
+    DISCOUNT,
+    EVENT_ID,
+    EVENT_TIME,
+    FIELDS,
+    ITEM_AGE,
+    LAUNCH,
+    ORDER_ID,
+    TYPE,
+    UNKNOWN,
+    USER_ID,
+    field_of,
+)
+from scoring.hashing import hash_bytes
+from scoring.jit import kernel
+from scoring.json_text import (
+    COLON,
+    COMMA,
+    OBJECT,
+    OBJECT_END,
+    QUOTE,
+    after_scalar,
+    after_space,
+    after_value,
+    string_end,
+)
+from scoring.json_values import read_money, read_time
+
+NOT_UNDERSTOOD = -1  # A fate of the scan only: the checked path decides.
+PADDING = bytes(64)  # No step reads further behind the zero byte that ends a message.
+USER_ID_BYTES_MAX = 256
+
+NEEDED = 1 << EVENT_ID | 1 << USER_ID | 1 << TYPE | 1 << EVENT_TIME
+NEEDED_BY_ORDERS = 1 << ORDER_ID | 1 << AMOUNT
+
+PRESENT, ABSENT, IN, BETWEEN = 0, 1, 2, 3
+
+
+class ScanTables(NamedTuple):
+    """
+    Hold what the kernel must know of a policy, flat; scoring/scan_tables.py compiles it.
+
+    Attributes:
+        type_text, type_start: names of the event types, one after the other.
+        type_needs_order: 1 for types that must carry order_id and amount.
+        type_mask: features that count the type whatever its fields.
+        guard_start: guards of type t are guard_start[t]:guard_start[t + 1].
+        guard_bit, clause_start: a guard adds its bit when all its clauses hold.
+        clause_field, clause_op, clause_minimum, clause_maximum: what one `where` asks.
+        clause_value_start, value_text, value_start: the texts of its `in`.
+    """
+
+    type_text: Bytes
+    type_start: Int64s
+    type_needs_order: Int8s
+    type_mask: Int64s
+    guard_start: Int64s
+    guard_bit: Int64s
+    clause_start: Int64s
+    clause_field: Int8s
+    clause_op: Int8s
+    clause_minimum: npt.NDArray[np.float64]
+    clause_maximum: npt.NDArray[np.float64]
+    clause_value_start: Int64s
+    value_text: Bytes
+    value_start: Int64s
+
+
+class ScanColumns(NamedTuple):
+    """Hold the columns the kernel fills, as in EventBatch, and where in the text each user is."""
+
+    fate: Int8s
+    type: Int16s
+    event_time_ms: Int64s
+    event_id_hash: Int64s
+    order_id_hash: Int64s
+    amount_minor: Int64s
+    match: Int64s
+    user_from: Int64s
+    user_size: Int64s
+
+
+def _types_of_tables() -> types.Type:
+    empty = {
+        name: np.empty(0, dtype)
+        for dtype, names in (
+            (np.uint8, ("type_text", "value_text")),
+            (np.int8, ("type_needs_order", "clause_field", "clause_op")),
+            (np.float64, ("clause_minimum", "clause_maximum")),
+        )
+        for name in names
+    }
+    return typeof(ScanTables(*(empty.get(name, np.empty(0, np.int64)) for name in ScanTables._fields)))
+
+
+def _types_of_columns() -> types.Type:
+    dtypes = {"fate": np.int8, "type": np.int16}
+    return typeof(ScanColumns(*(np.empty(0, dtypes.get(name, np.int64)) for name in ScanColumns._fields)))
+
+
+@borrowing
+def scan_object(
+    text: Bytes, at: int, end: int, minor_digits: int, compared: int, start: Int64s, stop: Int64s
+) -> int:
+    """
+    Read the known fields of one message into start and stop, by field number; -1 when not understood.
+
+    Answers the mask of present fields. A text spans start to stop, a money or time is in start. Texts in
+    the mask `compared` must have no escapes; of the others only presence matters.
+    """
+    at = after_space(text, at)
+    if text[at] != OBJECT:
+        return -1
+    keys, present = 0, 0
+    at = after_space(text, at + 1)
+    while True:
+        if text[at] != QUOTE:
+            return -1
+        key_end = string_end(text, at + 1, False)
+        if key_end < 0:
+            return -1
+        field = field_of(text, at + 1, key_end - at - 1)
+        at = after_space(text, key_end + 1)
+        if text[at] != COLON:
+            return -1
+        at = after_space(text, at + 1)
+        if field == UNKNOWN:
+            at = after_value(text, at)
+        else:
+            if keys >> field & 1:
+                return -1
+            keys |= 1 << field
+            is_null = text[at] == 110  # n
+            if is_null:
+                at = after_scalar(text, at)
+            elif field in (EVENT_TIME, LAUNCH):
+                start[field], at = read_time(text, at)
+            elif field in (AMOUNT, DISCOUNT):
+                start[field], at = read_money(text, at, minor_digits)
+            else:
+                if text[at] != QUOTE:
+                    return -1
+                start[field] = at + 1
+                stop[field] = string_end(text, at + 1, not compared >> field & 1)
+                at = stop[field] + 1 if stop[field] >= 0 else -1
+            if not is_null:
+                present |= 1 << field
+        if at < 0:
+            return -1
+        at = after_space(text, at)
+        if text[at] != COMMA:
+            break
+        at = after_space(text, at + 1)
+    if text[at] != OBJECT_END or after_space(text, at + 1) != end:
+        return -1
+    return present
+
+
+@borrowing
+def equals(text: Bytes, start: int, stop: int, other: Bytes, other_start: int, other_stop: int) -> bool:
+    """Compare two spans byte by byte."""
+    if stop - start != other_stop - other_start:
+        return False
+    for i in range(stop - start):  # noqa: SIM110 (numba knows no generators)
+        if text[start + i] != other[other_start + i]:
+            return False
+    return True
+
+
+@borrowing
+def clause_holds(
+    text: Bytes, clause: int, present: int, start: Int64s, stop: Int64s, tables: ScanTables, money_unit: float
+) -> bool:
+    """Tell whether one `where` holds, as scoring/match.py does."""
+    field = tables.clause_field[clause]
+    wire_field = LAUNCH if field == ITEM_AGE else field
+    there = (present >> wire_field & 1) == 1
+    op = tables.clause_op[clause]
+    if op in (PRESENT, ABSENT):
+        return there == (op == PRESENT)
+    if not there:
+        return False
+    if op == IN:
+        for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
+            value_start, value_stop = tables.value_start[value], tables.value_start[value + 1]
+            if equals(text, start[field], stop[field], tables.value_text, value_start, value_stop):
+                return True
+        return False
+    if field == ITEM_AGE:
+        number = (start[EVENT_TIME] - start[LAUNCH]) / 1000.0
+    else:
+        number = start[field] / money_unit
+    return number >= tables.clause_minimum[clause] and number <= tables.clause_maximum[clause]
+
+
+@borrowing
+def match_of(
+    text: Bytes, kind: int, present: int, start: Int64s, stop: Int64s, tables: ScanTables, money_unit: float
+) -> int:
+    """Collect the features that count one event of a known type."""
+    mask = tables.type_mask[kind]
+    for guard in range(tables.guard_start[kind], tables.guard_start[kind + 1]):
+        holds = True
+        for clause in range(tables.clause_start[guard], tables.clause_start[guard + 1]):
+            holds = holds and clause_holds(text, clause, present, start, stop, tables, money_unit)
+        if holds:
+            mask |= tables.guard_bit[guard]
+    return mask
+
+
+@borrowing
+def type_of(text: Bytes, start: int, stop: int, tables: ScanTables) -> int:
+    """Find the index of an event type, -1 when the policy does not score it."""
+    for kind in range(tables.type_start.shape[0] - 1):
+        if equals(text, start, stop, tables.type_text, tables.type_start[kind], tables.type_start[kind + 1]):
+            return kind
+    return -1
+
+
+READONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+SCAN = types.void(
+    READONLY_BYTES,
+    types.int64[::1],
+    types.int64[::1],
+    types.int64,
+    types.int64,
+    types.int64,
+    _types_of_tables(),
+    _types_of_columns(),
+)
+
+
+@kernel(SCAN)
+def scan_batch(
+    text: Bytes,
+    message_start: Int64s,
+    ingest_time_ms: Int64s,
+    future_tolerance_ms: int,
+    minor_digits: int,
+    compared: int,
+    tables: ScanTables,
+    columns: ScanColumns,
+) -> None:
+    """
+    Fill the columns of every message that is good beyond doubt; the fate of the others is NOT_UNDERSTOOD.
+
+    Args:
+        text: messages, a zero byte after each, then PADDING.
+        message_start: (messages + 1,), a message ends before the zero byte before the next one's start.
+        ingest_time_ms: broker stamps.
+        minor_digits: 0 to 4.
+        compared: mask of the fields whose text is kept or compared.
+        columns: zeroed by the caller (type -1). Rows not understood stay so.
+    """
+    start, stop = np.empty(FIELDS, np.int64), np.empty(FIELDS, np.int64)
+    money_unit = 1.0
+    for _ in range(minor_digits):
+        money_unit *= 10.0
+    for i in range(message_start.shape[0] - 1):
+        columns.fate[i] = NOT_UNDERSTOOD
+        end = message_start[i + 1] - 1
+        present = scan_object(text, message_start[i], end, minor_digits, compared, start, stop)
+        if present < 0 or present & NEEDED != NEEDED:
+            continue
+        user_size = stop[USER_ID] - start[USER_ID]
+        if user_size < 1 or user_size > USER_ID_BYTES_MAX or start[EVENT_ID] == stop[EVENT_ID]:
+            continue
+        if start[EVENT_TIME] - ingest_time_ms[i] > future_tolerance_ms:
+            continue
+        has_order = (present >> ORDER_ID & 1) == 1
+        if has_order and start[ORDER_ID] == stop[ORDER_ID]:
+            continue
+        kind = type_of(text, start[TYPE], stop[TYPE], tables)
+        if kind >= 0:
+            if tables.type_needs_order[kind] and present & NEEDED_BY_ORDERS != NEEDED_BY_ORDERS:
+                continue
+            columns.match[i] = match_of(text, kind, present, start, stop, tables, money_unit)
+        columns.fate[i] = 0
+        columns.type[i] = kind
+        columns.event_time_ms[i] = start[EVENT_TIME]
+        columns.event_id_hash[i] = hash_bytes(text, start[EVENT_ID], stop[EVENT_ID])
+        if has_order:
+            columns.order_id_hash[i] = hash_bytes(text, start[ORDER_ID], stop[ORDER_ID])
+        if present >> AMOUNT & 1:
+            columns.amount_minor[i] = start[AMOUNT]
+        columns.user_from[i] = start[USER_ID]
+        columns.user_size[i] = user_size
+
+
+@kernel(types.uint8[::1](READONLY_BYTES, READONLY_BYTES, types.int64[::1], types.int64[::1]))
+def gather_users(text: Bytes, extra: Bytes, user_from: Int64s, user_start: Int64s) -> Bytes:
+    """
+    Copy the users of a batch behind each other.
+
+    Args:
+        text: what was scanned.
+        extra: users that the checked path read.
+        user_from: where each user begins, in text, or in extra when it is negative: -1 - its place.
+        user_start: (messages + 1,), where each goes.
+    """
+    users = np.empty(user_start[-1], np.uint8)
+    for i in range(user_from.shape[0]):
+        source_at, at = user_from[i], user_start[i]
+        if source_at >= 0:
+            for k in range(user_start[i + 1] - at):
+                users[at + k] = text[source_at + k]
+        else:
+            for k in range(user_start[i + 1] - at):
+                users[at + k] = extra[-1 - source_at + k]
+    return users
