@@ -83,7 +83,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Map a feature to points: piecewise linear through (x, points), x strictly rising, flat beyond the ends."""
+    """Map a feature to points: piecewise linear through (x, points), x rising, flat beyond the ends."""
 
     feature: str
     curve: tuple[tuple[float, float], ...]
