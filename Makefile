@@ -1,0 +1,56 @@
+# Every target sets itself up: a virtual environment here, packages by hash, nothing outside this folder.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+WORKERS ?= 2
+ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo test test-bounds check bench lock clean
+
+help:  ## Say what can be made.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY)  ## Score a shop live, on embedded servers; options as ARGS="--events 100000 --no-ui".
+	@$(BIN)/tierwise demo $(ARGS)
+
+test: $(READY)  ## Run all tests, on real embedded servers.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+# The kernels have no bounds checks of their own; these are compiled with them, into a cache apart.
+test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.
+	NUMBA_BOUNDSCHECK=1 TIERWISE_KERNEL_CACHE=$(CURDIR)/$(VENV)/kernels-with-bounds \
+		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/property $(ARGS)
+
+check: $(READY)  ## Lint, format, types, import directions.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY)  ## Measure one worker end to end.
+	$(BIN)/python benchmarks/end_to_end.py $(ARGS)
+
+# uv, because it locks for all supported Pythons at once; hashes are the registry's own, no host is written.
+LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
+
+lock:  ## Renew the pinned requirements (needs uv).
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --all-extras -c requirements.txt -o requirements-dev.txt
+	echo hatchling | $(LOCK) - -c requirements-dev.txt -o requirements-build.txt
+
+clean:  ## Remove what was set up and built here.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# Older than a requirement file, or absent: set up anew. Only wheels, so that nothing unpinned is fetched to build.
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "tierwise needs Python 3.11 or 3.12; name one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
