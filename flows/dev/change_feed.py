@@ -43,7 +43,7 @@ class ChangeFeed:
 
     def __init__(self, client_settings: dict[str, str], topic: str, partitions: int) -> None:
         own: dict[str, Any] = {"group.id": "tierwise-demo-view", "enable.auto.commit": False}
-        self._consumer = Consumer({**client_settings, **own, "enable.partition.eof": True, "log_level": 3})
+        self._consumer = Consumer({**client_settings, **own, "enable.partition.eof": True, "log_level": 0})
         self._consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
         self._decoder = msgspec.json.Decoder(Change)
         self._last_seq: dict[str, int] = {}

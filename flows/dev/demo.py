@@ -97,16 +97,20 @@ class _Demo:
                 self._watch(worker, loading)
             finally:
                 self._loader.stop()
+                self._feed.close()
         print(plain_summary(self._state), flush=True)
         if self._args.keep:
             self._stay(worker)
-        self._feed.close()
         return DONE
 
     def _watch(self, worker: Child, loading: Future[int]) -> None:
         console = Console()
         with_screen = console.is_terminal and not self._args.no_ui
-        live = Live(draw(self._state), console=console, auto_refresh=False) if with_screen else None
+        live = (
+            Live(draw(self._state, console.width), console=console, auto_refresh=False)
+            if with_screen
+            else None
+        )
         period_s = SCREEN_PERIOD_S if with_screen else LINES_PERIOD_S
         if live:
             live.start()
@@ -119,13 +123,13 @@ class _Demo:
                     self._look()
                     _raise_troubles(worker, loading)
                     if live:
-                        live.update(draw(self._state), refresh=True)
+                        live.update(draw(self._state, console.width), refresh=True)
                     else:
                         self._print_lines()
             self._look()
         finally:
             if live:
-                live.update(draw(self._state), refresh=True)
+                live.update(draw(self._state, console.width), refresh=True)
                 live.stop()
 
     def _follow_changes(self, announce: bool) -> None:
@@ -206,11 +210,13 @@ def terminated_is_interrupted() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    # A shell starts its background jobs deaf to SIGINT, so that one is set as well.
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _positive(text: str) -> float:

@@ -1,27 +1,40 @@
 """Draw the demo, as a picture for a terminal or as plain lines. This file only reads the state."""
 
+from itertools import zip_longest
+
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from flows.dev.demo_state import DemoState, sentence
+from flows.dev.demo_state import LATEST_COUNT, DemoState, sentence
 from flows.dev.worker_metrics import DEAD_LETTERED, DUPLICATE
 from scoring.policy import Ladder
 
-BAR_WIDTH = 24
+BAR_WIDTH = 20
+SIDE_BY_SIDE_WIDTH, LADDERS_WIDTH = 120, 46
+LATEST_WHEN_NARROW = 6
 MOVERS_COUNT = 5
 RUNG_COLOURS = ("grey62", "cyan", "yellow", "magenta", "green", "red")
 
 
-def draw(state: DemoState, hint: str = "Ctrl-C ends it all") -> RenderableType:
-    """Draw everything for a terminal."""
-    body = Table.grid(padding=(0, 1), expand=True)
-    body.add_column(ratio=2)
-    body.add_column(ratio=3)
-    body.add_row(_ladders(state), Group(_latest(state), _movers(state)))
-    return Group(_head(state), body, Text(hint, style="dim"))
+def draw(state: DemoState, width: int) -> RenderableType:
+    """Draw everything for a terminal, side by side where it is wide enough for a whole sentence."""
+    hint = Text("Ctrl-C ends it all", style="dim")
+    panels = [*_ladders(state), _tags(state)]
+    if width < SIDE_BY_SIDE_WIDTH:
+        ladders = Table.grid(expand=True)
+        for _ in range(2):
+            ladders.add_column(ratio=1)
+        for left, right in zip_longest(panels[::2], panels[1::2], fillvalue=""):
+            ladders.add_row(left, right)
+        return Group(_head(state), _latest(state, LATEST_WHEN_NARROW), ladders, _movers(state), hint)
+    body = Table.grid(expand=True)
+    body.add_column(width=LADDERS_WIDTH)
+    body.add_column(ratio=1)
+    body.add_row(Group(*panels), Group(_latest(state, LATEST_COUNT), _movers(state)))
+    return Group(_head(state), body, hint)
 
 
 def plain_line(state: DemoState) -> str:
@@ -69,10 +82,9 @@ def _head(state: DemoState) -> RenderableType:
     return Panel(Group(line, bar), title=title)
 
 
-def _ladders(state: DemoState) -> RenderableType:
+def _ladders(state: DemoState) -> list[RenderableType]:
     ladders = [ladder for ladder in state.ladders if not ladder.tag]
-    tables: list[RenderableType] = [_ladder(ladder, state.rungs.get(ladder.name, [])) for ladder in ladders]
-    return Group(*tables, _tags(state))
+    return [_ladder(ladder, state.rungs.get(ladder.name, [])) for ladder in ladders]
 
 
 def _ladder(ladder: Ladder, counts: list[int]) -> RenderableType:
@@ -106,9 +118,9 @@ def _add_bar(table: Table, name: str, count: int, share: float, colour: str) -> 
     table.add_row(name, f"{count:,}", Text("█" * width, style=colour))
 
 
-def _latest(state: DemoState) -> RenderableType:
+def _latest(state: DemoState, count: int) -> RenderableType:
     text = Text(no_wrap=True, overflow="ellipsis")
-    for change in reversed(state.latest):
+    for change in list(reversed(state.latest))[:count]:
         text.append(sentence(change) + "\n", style="green" if change.direction == "up" else "red")
     return Panel(text, title="latest changes")
 
@@ -116,7 +128,7 @@ def _latest(state: DemoState) -> RenderableType:
 def _movers(state: DemoState) -> RenderableType:
     risers, fallers = state.movers(MOVERS_COUNT)
     table = Table.grid(expand=True, padding=(0, 1))
-    table.add_column(ratio=1)
-    table.add_column(ratio=1)
+    table.add_column(ratio=1, no_wrap=True)
+    table.add_column(ratio=1, no_wrap=True)
     table.add_row(Text("\n".join(risers), style="green"), Text("\n".join(fallers), style="red"))
     return Panel(table, title=f"{state.ladders[0].name}: risers and fallers")

@@ -40,11 +40,7 @@ class Server:
         return self.child.pid
 
     def close(self) -> None:
-        """Stop the server and wait until it is gone."""
-        self.child.stop(deadline_s=5.0)
-
-    def kill(self) -> None:
-        """End the server as kill -9 would, and wait until it is gone."""
+        """Kill the server and wait until it is gone: what it has is in memory, nothing is to finish."""
         self.child.stop(with_signal=signal.SIGKILL)
 
     def pause(self) -> None:
@@ -197,7 +193,7 @@ def _ready(server: ServerType, answers: Callable[[], bool]) -> ServerType:
     try:
         server.child.wait_until(answers, READY_DEADLINE_S)
     except BaseException:
-        server.kill()
+        server.close()
         raise
     return server
 

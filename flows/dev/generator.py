@@ -25,7 +25,6 @@ from flows.dev.shop import (
 CLICKSTREAM, ORDERS = "clickstream", "orders"
 CHANNELS = ("app", "web", "mini_program")
 SCENES = ("home", "recommendation", "search_result", "campaign", "category")
-REVIEW_SCENES = ("positive", "positive", "neutral", "positive", "negative")
 TYPES = tuple(kind.name.lower() for kind in Kind)
 SHARE_DUPLICATES = 0.01
 SHARE_DELAYED = 0.05
@@ -133,8 +132,6 @@ class _Writer:
         parts.append(f'"event_time":"{time}"{self._item[happened.item[number]]}')
         if kind in (Kind.ORDER_PAID, Kind.ORDER_REFUNDED):
             parts.append(f'"order_id":"ord-{order}","amount":"{_money(int(happened.amount_minor[number]))}"')
-        if kind == Kind.REVIEW:
-            parts.append(f'"scene":"{REVIEW_SCENES[order % len(REVIEW_SCENES)]}"')
         if happened.coupon[number] != NOTHING:
             parts.append(f'"coupon_id":"c{happened.coupon[number]}"')
         if discount:

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Delivered
 
 from flows.dev.generator import Message
@@ -55,7 +55,7 @@ class Loader:
             "enable.idempotence": True,
         }
         limits = {"linger.ms": 20, "queue.buffering.max.messages": 50_000, "message.max.bytes": 20_000_000}
-        self._producer = Producer({**settings, **limits, "log_level": 3})
+        self._producer = Producer({**settings, **limits, "log_level": 0})
 
     def run(self) -> int:
         """Send all messages and return how many were confirmed; LoadFailed when one was refused."""
@@ -68,10 +68,14 @@ class Loader:
             self._send(message)
             if number % 512 == 0:
                 self._producer.poll(0)
+        if self._stopped.is_set():
+            self._producer.purge()
         left = self._producer.flush(FLUSH_DEADLINE_S)
+        if self._stopped.is_set():
+            return self.delivered
         if self._first_error or left:
             raise LoadFailed(f"{left} messages unconfirmed, first error: {self._first_error}")
-        self.done = not self._stopped.is_set()
+        self.done = True
         return self.delivered
 
     def stop(self) -> None:
@@ -98,6 +102,8 @@ class Loader:
                 return
             except BufferError:
                 self._producer.poll(QUEUE_FULL_WAIT_S)
+            except KafkaException as refused:
+                raise LoadFailed(f"message {message.key!r} for {topic} refused: {refused}") from refused
 
     def _on_delivery(self, error: KafkaError | None, _message: Delivered) -> None:
         if error is None:

@@ -12,11 +12,12 @@ import numpy as np
 
 from flows.dev.shop import CATEGORIES, DAY_MS, ITEMS_PER_CATEGORY, Catalogue, Customers, Floats, Ints
 
-BROWSING_WEIGHTS = (0.66, 0.14, 0.05, 0.11, 0.02, 0.02)
+BROWSING_WEIGHTS = (0.64, 0.14, 0.05, 0.11, 0.02, 0.02, 0.02)
 MEAN_EVENTS_PER_SESSION = 5.5
 MEAN_GAP_MS = 40_000
-SHARE_BUYING = 0.12
+SHARE_BUYING = 0.16
 SHARE_REVIEWED = 0.22
+SHARE_PLEASED = 0.8  # Of those who review.
 SHARE_REFUNDED = 0.08
 SHARE_REFUNDED_IN_FULL = 0.6
 SHANGHAI_OFFSET_MS = 8 * 3_600_000
@@ -34,11 +35,13 @@ class Kind(IntEnum):
     SEARCH = 1
     FAVORITE = 2
     ADD_TO_CART = 3
-    SHARE = 4
-    COUPON_CLAIMED = 5
-    ORDER_PAID = 6
-    REVIEW = 7
-    ORDER_REFUNDED = 8
+    REMOVE_FROM_CART = 4
+    SHARE = 5
+    COUPON_CLAIMED = 6
+    ORDER_PAID = 7
+    REVIEW_POSITIVE = 8
+    REVIEW_NEGATIVE = 9
+    ORDER_REFUNDED = 10
 
 
 @dataclass(frozen=True)
@@ -201,7 +204,8 @@ def _payments(
 def _reviews(random: np.random.Generator, paid: Happenings) -> Happenings:
     reviewed = paid.take(np.flatnonzero(random.random(len(paid)) < SHARE_REVIEWED))
     later = (random.lognormal(np.log(4.0), 0.6, len(reviewed)) * DAY_MS).astype(np.int64)
-    return _after(reviewed, later, Kind.REVIEW)
+    pleased = random.random(len(reviewed)) < SHARE_PLEASED
+    return _after(reviewed, later, np.where(pleased, Kind.REVIEW_POSITIVE, Kind.REVIEW_NEGATIVE))
 
 
 def _refunds(random: np.random.Generator, paid: Happenings) -> Happenings:
@@ -221,13 +225,15 @@ def _refunds(random: np.random.Generator, paid: Happenings) -> Happenings:
     )
 
 
-def _after(cause: Happenings, later_ms: Ints, kind: int, amount_minor: Ints | None = None) -> Happenings:
+def _after(
+    cause: Happenings, later_ms: Ints, kind: Ints | int, amount_minor: Ints | None = None
+) -> Happenings:
     none = np.full(len(cause), NOTHING)
     amount = cause.amount_minor if amount_minor is None else amount_minor
     return Happenings(
         time_ms=cause.time_ms + later_ms,
         user=cause.user,
-        kind=np.full(len(cause), kind),
+        kind=np.full(len(cause), kind, np.int64),
         item=cause.item,
         scene=cause.scene,
         order=cause.order,

@@ -1,5 +1,6 @@
 """Tests of the embedded servers: they answer, name their troubles, and never outlive who started them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,8 +13,11 @@ import pytest
 import redis
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Producer, TopicPartition
 
+from flows.dev.change_feed import ChangeFeed
 from flows.dev.child import Child, ChildFailed
 from flows.dev.embedded import KafkaServer, ValkeyServer, start_kafka, start_valkey
+from flows.dev.generator import Message
+from flows.dev.load import Loader, LoadFailed
 from tests.conftest import REPOSITORY, Topics
 
 PARENT = """
@@ -81,7 +85,7 @@ def test_valkey__keeps_what_was_saved_in_its_folder(tmp_path: Path) -> None:
         client.set("kept", "1")
         client.save()
         client.set("lost", "1")
-        server.kill()
+        server.close()
     with start_valkey(port=server.port, folder=tmp_path) as again:
         assert redis.Redis.from_url(again.url).keys() == [b"kept"]
 
@@ -122,6 +126,68 @@ def test_kafka__keeps_key_headers_and_the_producers_time(kafka: KafkaServer, top
         [("reason", b"r")],
     )
     assert message.timestamp() == (TIMESTAMP_CREATE_TIME, 1_600_000_000_123)
+
+
+def test_loader__delivers_all_and_keeps_users_together(kafka: KafkaServer, topics: Topics) -> None:
+    """Everything sent is confirmed and readable, and a user has the same partition number in both topics."""
+    messages = [
+        Message(topic, b"u%d" % (number % 50), b'{"n":%d}' % number, 1_600_000_000_000 + number)
+        for number in range(2_000)
+        for topic in ("clickstream", "orders")
+    ]
+    names = {"clickstream": topics.clickstream, "orders": topics.orders}
+    assert Loader(kafka.bootstrap, messages, topics=names).run() == 4_000
+    places: dict[bytes, set[int]] = {}
+    read = 0
+    consumer = Consumer({**kafka.client_settings, "group.id": topics.group})
+    consumer.assign([TopicPartition(topic, number, 0) for topic in topics.input for number in range(4)])
+    while read < 4_000:
+        for message in consumer.consume(1_000, 5):
+            read += 1
+            places.setdefault(message.key() or b"", set()).add(message.partition() or 0)
+    consumer.close()
+    assert {len(numbers) for numbers in places.values()} == {1}
+    assert set.union(*places.values()) == {0, 1, 2, 3}
+
+
+def test_loader__keeps_its_pace(kafka: KafkaServer, topics: Topics) -> None:
+    """A wanted rate is held over the run."""
+    started = time.monotonic()
+    messages = [Message("orders", b"u", b"{}", 1_600_000_000_000)] * 500
+    assert Loader(kafka.bootstrap, messages, rate=1_000, topics={"orders": topics.orders}).run() == 500
+    assert time.monotonic() - started >= 0.49
+
+
+def test_loader__names_what_the_broker_refused(kafka: KafkaServer) -> None:
+    """A message the producer cannot send ends the run with an error instead of passing for delivered."""
+    huge = Message("orders", b"u", b"x" * 30_000_000, 1_600_000_000_000)
+    with pytest.raises(LoadFailed, match="MSG_SIZE_TOO_LARGE"):
+        Loader(kafka.bootstrap, [huge]).run()
+
+
+def test_change_feed__gives_each_change_once(kafka: KafkaServer, topics: Topics) -> None:
+    """Changes sent again are dropped by their sequence, and the end of the topic is noticed."""
+    change = {
+        "user_id": "u1",
+        "ladder": "tier",
+        "from": "bronze",
+        "from_rank": 0,
+        "to": "silver",
+        "to_rank": 1,
+    }
+    change |= {"direction": "up", "cause": "event", "score": 20.5, "effective_at": "2026-09-01T08:00:00.000Z"}
+    change |= {"why": [{"feature": "spend", "points": 20.5}], "later_field": 1}
+    values = [json.dumps({**change, "seq": seq}).encode() for seq in (1, 2, 1, 2, 3)]
+    Loader(kafka.bootstrap, [Message(topics.changes, b"u1", value, 1) for value in values]).run()
+    feed = ChangeFeed(kafka.client_settings, topics.changes, topics.partitions)
+    taken = []
+    while not (feed.at_end and taken):
+        taken += feed.take(timeout_s=1)
+    feed.close()
+    assert [(seen.seq, seen.from_rung, seen.to_rung) for seen in taken] == [
+        (seq, "bronze", "silver") for seq in (1, 2, 3)
+    ]
+    assert feed.repeats == 2
 
 
 def _is_running(pid: int) -> bool:

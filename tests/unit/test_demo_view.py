@@ -120,13 +120,14 @@ def test_view__draws_before_anything_happened() -> None:
     assert "the worker is starting" in plain_line(state)
 
 
-def test_view__shows_rungs_changes_and_movers() -> None:
+@pytest.mark.parametrize("width", [80, 160])
+def test_view__shows_rungs_changes_and_movers(width: int) -> None:
     """Counts of every rung, the latest change and the movers are on the screen and in the plain lines."""
     state = DemoState((TIER, DEAL_SEEKER), expected=100, worker_is_up=True)
     state.rungs = {"tier": [1200, 34, 5], "deal_seeker": [0, 77]}
     state.saw_changes([change()])
     state.saw_progress(1.0, sent=60, scored=40)
-    screen = _drawn(state)
+    screen = _drawn(state, width)
     for shown in (
         "1,200",
         "gold",
@@ -157,7 +158,7 @@ def test_summed__adds_up_the_samples_of_a_name() -> None:
     assert summed(text) == {CONSUMED: 7.0, "plain": 1000.0}
 
 
-def _drawn(state: DemoState) -> str:
-    console = Console(width=160, height=60, record=True, file=io.StringIO())
-    console.print(draw(state))
+def _drawn(state: DemoState, width: int = 160) -> str:
+    console = Console(width=width, height=60, record=True, file=io.StringIO())
+    console.print(draw(state, width))
     return console.export_text()
