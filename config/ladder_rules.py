@@ -55,9 +55,13 @@ def _check_step(draft: Draft, spot: Path, kind: str | None, before: Point, point
         draft.report((*spot, 0), f"x must rise from point to point, got {point[0]} after {before[0]}")
     if kind == "since":
         if point[1] > before[1]:
-            draft.report((*spot, 1), f"must not rise over a since feature, got {point[1]} after {before[1]}")
+            draft.report(
+                (*spot, 1), f"must not rise where the feature is since, got {point[1]} after {before[1]}"
+            )
     elif kind not in ("ratio", None) and point[1] < before[1]:
-        draft.report((*spot, 1), f"must not fall over a {kind} feature, got {point[1]} after {before[1]}")
+        draft.report(
+            (*spot, 1), f"must not fall where the feature is {kind}, got {point[1]} after {before[1]}"
+        )
 
 
 def read_ladders(draft: Draft) -> tuple[Ladder, ...]:
