@@ -5,7 +5,7 @@ from decimal import Decimal
 
 UNIT_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]*)")
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
 _DURATION_MS_MAX = 36_500 * UNIT_MS["d"]  # A century: far from the end of int64, past any sensible span.
 
 

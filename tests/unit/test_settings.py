@@ -1,0 +1,395 @@
+"""How settings are read from file and environment, and which are refused."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.check import check, problems_of
+from config.durations import format_duration, parse_duration
+from config.kafka_rules import ALLOWED, REFUSED
+from config.schema_check import SCHEMAS
+from config.settings import Settings, SettingsError, load_settings, redacted_url
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED = REPOSITORY / "config" / "policies" / "ecommerce.yaml"
+
+# As the contract prints them.
+DEFAULTS = """
+prefix: tierwise
+kafka: {bootstrap.servers: "localhost:9092"}
+group: tierwise
+topics: {input: [clickstream, orders], changes: tierwise.changes, dead_letters: tierwise.dead-letters}
+redis: {url: "redis://localhost:6379/0"}
+policy: config/policies/ecommerce.yaml
+commit_interval: 250ms
+allowed_lateness: 3d
+future_tolerance: 5m
+watermark: {out_of_orderness: 5s, idle_after: 10s}
+http: {host: 127.0.0.1, port: 9108}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "tierwise.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def read(folder: Path, text: str, **environ: str) -> Settings:
+    return load_settings(write(folder, text), environ)
+
+
+def lines_of(folder: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        read(folder, text, **environ)
+    return [str(problem) for problem in caught.value.problems]
+
+
+def without_source(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, source="")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_settings__defaults_are_those_of_the_contract(elsewhere: Path) -> None:
+    """With no file and an empty environment every key has the value that is documented for it."""
+    settings = load_settings(None, {})
+    document = settings.redacted()
+    expected = yaml.safe_load(DEFAULTS) | {"policy": str(SHIPPED)}
+    assert document == expected | {"duplicates_per_user": 1024, "event_bytes_max": 65536}
+
+
+def test_settings__the_printed_defaults_read_as_the_defaults(elsewhere: Path) -> None:
+    """A file that says every default, and one that says nothing, mean the same."""
+    assert without_source(read(elsewhere, DEFAULTS)) == without_source(read(elsewhere, ""))
+
+
+def test_settings__what_is_left_out_at_any_depth_keeps_its_default(elsewhere: Path) -> None:
+    """A group with one key in it, or with all of its lines commented out, keeps the other defaults."""
+    settings = read(elsewhere, "topics: {changes: moves}\nhttp:\nwatermark: {idle_after: never}\n")
+    assert settings.topics.input == ("clickstream", "orders")
+    assert settings.topics.changes == "moves"
+    assert settings.topics.dead_letters == "tierwise.dead-letters"
+    assert (settings.http.host, settings.http.port) == ("127.0.0.1", 9108)
+    assert settings.watermark.idle_after_ms is None
+    assert settings.watermark.out_of_orderness_ms == 5000
+
+
+def test_settings__kafka_keeps_its_default_broker(elsewhere: Path) -> None:
+    """Kafka settings are laid over the defaults, all as the text librdkafka reads."""
+    settings = read(elsewhere, "kafka: {socket.keepalive.enable: true, fetch.wait.max.ms: 20}\n")
+    assert settings.kafka == {
+        "bootstrap.servers": "localhost:9092",
+        "socket.keepalive.enable": "true",
+        "fetch.wait.max.ms": "20",
+    }
+
+
+def test_settings__topics_and_group_follow_the_prefix(elsewhere: Path) -> None:
+    """Another prefix names other topics and another group, so two deployments cannot mix."""
+    settings = read(elsewhere, "prefix: shop\n")
+    assert (settings.topics.changes, settings.topics.dead_letters) == ("shop.changes", "shop.dead-letters")
+    assert settings.group == "shop"
+
+
+def test_settings__tierwise_yaml_of_the_working_directory_is_read(elsewhere: Path) -> None:
+    """Without a path the file beside the operator counts, where there is one."""
+    write(elsewhere, "prefix: here\n")
+    assert load_settings(None, {}).prefix == "here"
+
+
+def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
+    """Two underscores nest, commas separate a list, numbers and durations read as in the file."""
+    settings = read(
+        elsewhere,
+        DEFAULTS,
+        TIERWISE_PREFIX="p",
+        TIERWISE_REDIS__URL="redis://store:6379/3",
+        TIERWISE_TOPICS__INPUT="a, b,c",
+        TIERWISE_HTTP__PORT="0",
+        TIERWISE_COMMIT_INTERVAL="1s",
+        TIERWISE_WATERMARK__IDLE_AFTER="never",
+        TIERWISE_DUPLICATES_PER_USER="16",
+        HOME="/nowhere",
+    )
+    assert settings.prefix == "p"
+    assert settings.redis.url == "redis://store:6379/3"
+    assert settings.topics.input == ("a", "b", "c")
+    assert settings.topics.changes == "tierwise.changes"
+    assert settings.http.port == 0
+    assert settings.commit_interval_ms == 1000
+    assert settings.watermark.idle_after_ms is None
+    assert settings.duplicates_per_user == 16
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "TIERWISE_KAFKA__BOOTSTRAP_SERVERS",
+        "TIERWISE_KAFKA__BOOTSTRAP__SERVERS",
+        "TIERWISE_KAFKA__bootstrap.servers",
+    ],
+)
+def test_settings__below_kafka_underscores_are_dots(elsewhere: Path, variable: str) -> None:
+    """A shell cannot write a dot in a name, so an underscore stands for it."""
+    assert load_settings(None, {variable: "broker:9092"}).kafka == {"bootstrap.servers": "broker:9092"}
+
+
+def test_settings__secrets_come_from_files(elsewhere: Path) -> None:
+    """A variable that ends in _FILE names a file whose text is the value, less the line's end."""
+    (elsewhere / "url").write_text("redis://:hunter2@store/0\n")
+    (elsewhere / "password").write_text("s3cret\n")
+    settings = load_settings(
+        None,
+        {
+            "TIERWISE_REDIS__URL_FILE": str(elsewhere / "url"),
+            "TIERWISE_KAFKA__SASL_PASSWORD_FILE": str(elsewhere / "password"),
+        },
+    )
+    assert settings.redis.url == "redis://:hunter2@store/0"
+    assert settings.kafka["sasl.password"] == "s3cret"
+
+
+def test_settings__secrets_are_not_printed(elsewhere: Path) -> None:
+    """Neither the text form nor the redacted view of settings shows a password or a key."""
+    text = (
+        'kafka: {sasl.password: hunter2, ssl.key.password: hunter2}\nredis: {url: "redis://u:hunter2@s/0"}\n'
+    )
+    settings = read(elsewhere, text)
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" not in json.dumps(settings.redacted())
+    assert settings.redacted()["redis"] == {"url": "redis://u:***@s/0"}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
+        ("redis://:p@ss:w@host:1/0", "redis://:***@host:1/0"),
+        ("redis://user@host/0", "redis://user@host/0"),
+        ("unix:///run/redis.sock?password=a&db=1", "unix:///run/redis.sock?password=***&db=1"),
+    ],
+)
+def test_settings__a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    """What is left of a url still says where it leads."""
+    assert redacted_url(url) == shown
+
+
+def test_settings__kubernetes_service_links_are_no_overrides(elsewhere: Path) -> None:
+    """A service named tierwise puts its address into every pod; that changes nothing."""
+    links = {
+        "TIERWISE_SERVICE_HOST": "10.0.0.1",
+        "TIERWISE_SERVICE_PORT_METRICS": "9108",
+        "TIERWISE_PORT": "tcp://10.0.0.1:9108",
+        "TIERWISE_PORT_9108_TCP_ADDR": "10.0.0.1",
+        "TIERWISE_KERNEL_CACHE": "/var/cache/tierwise",
+    }
+    assert load_settings(None, links) == load_settings(None, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("perfix: x", "$.perfix: unknown key; did you mean 'prefix'?"),
+        ("prefix: 'a{b}'", "$.prefix: must be a name of letters, digits"),
+        ("topics: {inputs: [a]}", "$.topics.inputs: unknown key; did you mean 'input'?"),
+        ("topics: {input: []}", "$.topics.input: must not be empty"),
+        ("topics: {input: [a, a]}", "$.topics.input: must not name anything twice, got 'a' twice"),
+        ("topics: {input: ['a b']}", "$.topics.input[0]: must be a Kafka topic name"),
+        ("topics: {input: [tierwise.changes]}", "$.topics.changes: must not be a topic that is read"),
+        (
+            "topics: {changes: x, dead_letters: x}",
+            "$.topics.dead_letters: must not be a topic that is read or",
+        ),
+        ("redis: {host: a}", "$.redis.host: unknown key; say url"),
+        ("redis: {url: localhost}", "$.redis.url: must be redis://HOST:PORT/DB"),
+        ("redis: {url: 'redis://a:x/0'}", "$.redis.url: must be redis://HOST:PORT/DB"),
+        ("redis: {url: 'redis://:hunter2@a/zero'}", "$.redis.url: must end with the number of a database"),
+        ("redis: {url: 'http://:hunter2@a/0'}", "got 'http://:***@a/0'"),
+        ("commit_interval: 250", "$.commit_interval: must be a duration with a unit such as"),
+        ("commit_interval: 0s", "$.commit_interval: must be above 0, got '0s'"),
+        ("allowed_lateness: 3 days", "$.allowed_lateness: unknown unit in '3 days'; use ms, s, m, h or d"),
+        ("watermark: {idle_after: nevr}", "$.watermark.idle_after: must be a duration such as 10s, or never"),
+        ("http: {port: 99999}", "$.http.port: must be at most 65535, got 99999"),
+        ("http: {port: '9108'}", "$.http.port: must be a whole number, got '9108'"),
+        ("duplicates_per_user: 0", "$.duplicates_per_user: must be at least 1, got 0"),
+        ("prefix: a\nprefix: b", "$.prefix: is written twice, lines 1 and 2"),
+        ("- a", "$: must be a mapping of keys, got list"),
+        ("kafka: {bootstrap.server: a}", "$.kafka['bootstrap.server']: unknown to librdkafka"),
+        ("kafka: {linger.ms: soon}", "$.kafka['linger.ms']: librdkafka refuses it: Invalid value"),
+        ("kafka: {sasl.password: [a]}", "$.kafka['sasl.password']: must be text"),
+        ("kafka: {error_cb: print}", "$.kafka.error_cb: takes a function, which a file cannot hold"),
+        (
+            "kafka: {security.protocol: sasl_ssl, sasl.mechanism: PLAIN}",
+            "$.kafka: librdkafka refuses it: Failed to create consumer: sasl.username and sasl.password must",
+        ),
+    ],
+)
+def test_settings_error__names_the_place_and_the_rule(elsewhere: Path, text: str, problem: str) -> None:
+    """Each wrong setting is one line: where, what must hold, what was found; never a password."""
+    (line,) = lines_of(elsewhere, text)
+    assert problem in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize("key", [*REFUSED, *ALLOWED])
+def test_settings_error__kafka_settings_that_break_a_promise_are_refused_by_name(
+    elsewhere: Path, key: str
+) -> None:
+    """What tierwise relies on cannot be set to anything else, and the reason is said."""
+    lines = lines_of(elsewhere, f"kafka: {{{key}: '0'}}")
+    assert any(key in line and len(line) > len(key) + 30 for line in lines)
+
+
+@pytest.mark.parametrize("key", ALLOWED)
+def test_settings__kafka_settings_may_say_what_holds_anyway(elsewhere: Path, key: str) -> None:
+    """A value that keeps the promise is no problem."""
+    assert read(elsewhere, f"kafka: {{{key}: '{ALLOWED[key][0][0]}'}}").kafka[key] == ALLOWED[key][0][0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        (
+            {"TIERWISE_REDIS__ULR": "x"},
+            "TIERWISE_REDIS__ULR: names no setting; did you mean 'TIERWISE_REDIS__URL'?",
+        ),
+        ({"TIERWISE_REDIS": "x"}, "TIERWISE_REDIS: names no setting"),
+        ({"TIERWISE_": "x"}, "TIERWISE_: names no setting"),
+        ({"TIERWISE_KAFKA__": "x"}, "TIERWISE_KAFKA__: names no setting"),
+        (
+            {"TIERWISE_HTTP__PORT": "many"},
+            "$.http.port: must be a whole number, got 'many' (from TIERWISE_HTTP__PORT)",
+        ),
+        (
+            {"TIERWISE_REDIS__URL_FILE": "/nowhere"},
+            "TIERWISE_REDIS__URL_FILE: names '/nowhere', which cannot be read",
+        ),
+        (
+            {"TIERWISE_KAFKA__ACKS": "1"},
+            "$.kafka.acks: must be all or -1, got '1': a change must survive the loss of a broker",
+        ),
+        (
+            {"TIERWISE_KAFKA__GROUP_ID": "x"},
+            "$.kafka['group.id']: is tierwise's own: say group (from TIERWISE_KAFKA__GROUP_ID)",
+        ),
+        (
+            {"TIERWISE_TOPICS__INPUT": "a b"},
+            "$.topics.input[0]: must be a Kafka topic name",
+        ),
+        (
+            {"TIERWISE_GROUP": "a", "TIERWISE_GROUP_FILE": "/dev/null"},
+            "TIERWISE_GROUP_FILE: says the same setting as TIERWISE_GROUP; keep one",
+        ),
+    ],
+)
+def test_settings_error__environment(elsewhere: Path, environ: dict[str, str], problem: str) -> None:
+    """A variable that names no setting or holds a wrong value is named."""
+    (line,) = lines_of(elsewhere, "", **environ)
+    assert line.startswith(problem)
+
+
+def test_settings_error__names_all_problems_at_once(elsewhere: Path) -> None:
+    """File and environment are judged in one go."""
+    path = write(elsewhere, "perfix: a\nhttp: {port: -1}\ncommit_interval: 5 parsecs\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(path, {"TIERWISE_GRUOP": "x"})
+    assert str(caught.value) == "\n".join(
+        [
+            f"SettingsError: {path}: 4 problems",
+            "  TIERWISE_GRUOP: names no setting; did you mean 'TIERWISE_GROUP'?",
+            "  $.perfix: unknown key; did you mean 'prefix'?",
+            "  $.commit_interval: unknown unit in '5 parsecs'; use ms, s, m, h or d",
+            "  $.http.port: must be at least 0, got -1",
+        ]
+    )
+
+
+def test_settings_error__a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that was asked for and is not there is a problem, never a reason for defaults."""
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        load_settings(tmp_path / "tierwise.yaml", {})
+
+
+def test_settings__policy_is_found_beside_the_file_then_here_then_as_shipped(elsewhere: Path) -> None:
+    """A relative policy is looked for in that order; one that is nowhere is named beside the file."""
+    folder = elsewhere / "etc"
+    folder.mkdir()
+    assert read(folder, "policy: p.yaml").policy == folder / "p.yaml"
+    (elsewhere / "p.yaml").write_text("")
+    assert read(folder, "policy: p.yaml").policy == Path("p.yaml")
+    (folder / "p.yaml").write_text("")
+    assert read(folder, "policy: p.yaml").policy == folder / "p.yaml"
+    assert read(folder, "policy: config/policies/ecommerce.yaml").policy == SHIPPED
+
+
+def test_check__judges_settings_and_policy_together(elsewhere: Path) -> None:
+    """Problems of both files come in one list, each with its file; fine files give none."""
+    assert problems_of(None, {}) == []
+    policy_path = elsewhere / "p.yaml"
+    policy_path.write_text(SHIPPED.read_text().replace("half_life: 30d", "half_life: 30 moons"))
+    path = write(elsewhere, "policy: p.yaml\nredis: {url: nowhere}\n")
+    assert [line.split(": ")[:2] for line in problems_of(path, {})] == [
+        [str(path), "$.redis.url"],
+        [str(policy_path), "$.features.attention.half_life"],
+    ]
+    settings, policy, errors = check(path, {})
+    assert (policy, len(errors), settings.policy) == (None, 2, policy_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_ms"),
+    [
+        ("30d", 2_592_000_000),
+        ("24h", 86_400_000),
+        ("15m", 900_000),
+        ("10s", 10_000),
+        ("250ms", 250),
+        ("1.5h", 5_400_000),
+        ("0s", 0),
+    ],
+)
+def test_duration__reads_and_writes_each_unit(text: str, duration_ms: int) -> None:
+    """A duration reads as milliseconds, and what is written reads back the same."""
+    assert parse_duration(text) == duration_ms
+    assert parse_duration(format_duration(duration_ms)) == duration_ms
+
+
+@pytest.mark.parametrize("text", ["", "d", "10", "-5s", "5 parsecs", "0.5ms", "1e3s", "99999d", "٣d"])
+def test_duration__anything_else_is_refused(text: str) -> None:
+    """A duration without a unit, with a sign or beyond a century is an error, not a guess."""
+    with pytest.raises(ValueError, match=r"duration|unit|milliseconds|at most"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("name", ["policy", "settings"])
+def test_schema__is_a_json_schema_that_refuses_unknown_keys(name: str) -> None:
+    """The shipped schemas are sound, and every mapping in them is closed or says what it holds."""
+    from jsonschema import Draft202012Validator
+
+    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    assert schema["additionalProperties"] is False
+    assert list(Draft202012Validator(schema).iter_errors({"no_such_key": 1}))
+
+
+def test_schema__states_the_defaults_that_hold(elsewhere: Path) -> None:
+    """A default that the schema of settings tells is the one that is used."""
+    document = load_settings(None, {}).redacted()
+    schema = json.loads((SCHEMAS / "settings.schema.json").read_text())
+    for key, inner in schema["properties"].items():
+        for name, leaf in inner.get("properties", {}).items():
+            assert leaf.get("default", document[key][name]) == document[key][name], (key, name)
+        if key != "policy" and "default" in inner:
+            assert inner["default"] == document[key], key
