@@ -1,4 +1,4 @@
-"""This file holds a policy as YAML and as a document, and ways to change it, for the tests of policy files."""
+"""This file holds a policy, as YAML and as a document, and ways to change it, for tests of policy files."""
 
 import copy
 from pathlib import Path
