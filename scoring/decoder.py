@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
@@ -60,17 +61,18 @@ class Decoder:
 
     def _lay_out(self, values: Sequence[bytes | None]) -> tuple[Bytes, Int64s]:
         """Join the messages as scan_batch wants them; tombstones and messages too large are left empty."""
+        texts = cast("Sequence[bytes]", values)
         try:
-            sizes = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]
-        except TypeError:
-            values = [value or b"" for value in values]
-            sizes = np.fromiter(map(len, values), np.int64, len(values))
+            sizes = _sizes(texts)
+        except TypeError:  # A tombstone has no length.
+            texts = [value or b"" for value in values]
+            sizes = _sizes(texts)
         if sizes.max(initial=0) > self._event_bytes_max:
-            values = [value if len(value) <= self._event_bytes_max else b"" for value in values]
-            sizes = np.fromiter(map(len, values), np.int64, len(values))
-        message_start = np.zeros(len(values) + 1, np.int64)
+            texts = [text if len(text) <= self._event_bytes_max else b"" for text in texts]
+            sizes = _sizes(texts)
+        message_start = np.zeros(len(texts) + 1, np.int64)
         np.cumsum(sizes + 1, out=message_start[1:])
-        return np.frombuffer(b"\0".join((*values, PADDING)), np.uint8), message_start
+        return np.frombuffer(b"\0".join((*texts, PADDING)), np.uint8), message_start
 
     def _scan(
         self, batch: EventBatch, text: Bytes, message_start: Int64s, user_from: Int64s, user_size: Int64s
@@ -134,6 +136,10 @@ class Decoder:
         batch.amount_minor[row] = event.amount_minor or 0
         if kind != IGNORED_TYPE:
             batch.match[row] = self._matcher.mask(kind, event.texts, event.numbers(self._minor_digits))
+
+
+def _sizes(texts: Sequence[bytes]) -> Int64s:
+    return np.fromiter(map(len, texts), np.int64, len(texts))
 
 
 def event_id_of(value: bytes) -> str:

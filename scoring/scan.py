@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -94,7 +94,7 @@ class ScanColumns(NamedTuple):
 
 
 def _types_of_tables() -> types.Type:
-    empty = {
+    empty: dict[str, Any] = {
         name: np.empty(0, dtype)
         for dtype, names in (
             (np.uint8, ("type_text", "value_text")),
@@ -107,7 +107,7 @@ def _types_of_tables() -> types.Type:
 
 
 def _types_of_columns() -> types.Type:
-    dtypes = {"fate": np.int8, "type": np.int16}
+    dtypes: dict[str, Any] = {"fate": np.int8, "type": np.int16}
     return typeof(ScanColumns(*(np.empty(0, dtypes.get(name, np.int64)) for name in ScanColumns._fields)))
 
 
