@@ -28,9 +28,10 @@ from flows.dev.worker_metrics import CONSUMED, OUTBOX_PENDING, fetch_metrics
 from sinks.keyspace import Keyspace
 
 EVENTS, USERS, RATE, SEED = 200_000, 5_000, 4_000.0, 1
-STORY_MS = 120 * 86_400_000
+STORY_MS = 180 * 86_400_000  # Half a year: long enough to see the first ones churn.
 SCREEN_PERIOD_S, LINES_PERIOD_S = 0.25, 1.0
 SETTLED_AFTER_S = 1.0
+LINES_WHILE_STARTING = 5  # Then only every fifth line is printed.
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 
@@ -85,6 +86,7 @@ class _Demo:
         )
         self._feed = ChangeFeed(stack.kafka.client_settings, CHANGES, PARTITIONS)
         self._store = redis.Redis.from_url(stack.valkey.url)
+        self._lines = 0
         self._printed: Change | None = None
         self._settled_since = self._started = time.monotonic()
 
@@ -144,6 +146,9 @@ class _Demo:
             print(f"first tier change after {after_s:.1f} s: {sentence(change)}", flush=True)
 
     def _print_lines(self) -> None:
+        self._lines += 1
+        if not self._state.worker_is_up and self._lines % LINES_WHILE_STARTING != 1:
+            return
         print(plain_line(self._state), flush=True)
         if self._state.latest and self._state.latest[-1] is not self._printed:
             self._printed = self._state.latest[-1]

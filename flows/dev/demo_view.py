@@ -44,7 +44,7 @@ def plain_line(state: DemoState) -> str:
     rungs = " ".join(f"{rung.name} {count:,}" for rung, count in zip(ladder.rungs, counts))
     progress = f"{state.elapsed_s:6.1f} s  scored {state.scored:,} of {_expected(state)}"
     if not state.worker_is_up:
-        return f"{progress}  the worker is starting, {state.sent:,} messages wait for it"
+        return f"{progress}  the worker is starting (its first start compiles), {state.sent:,} messages wait"
     speed = f"{state.rate:,.0f}/s  lag {state.lag:,}"
     return f"{progress}  {speed}  {ladder.name}: {rungs}  changes {state.changes:,}"
 
@@ -72,7 +72,10 @@ def _expected(state: DemoState) -> str:
 def _head(state: DemoState) -> RenderableType:
     title = "tierwise demo"
     if not state.worker_is_up:
-        return Panel(Text(f"the worker is starting; {state.sent:,} messages wait for it"), title=title)
+        return Panel(
+            Text(f"the worker is starting (its first start compiles); {state.sent:,} messages wait"),
+            title=title,
+        )
     line = Text()
     line.append(f"{state.rate:,.0f} events/s", style="bold green")
     line.append(f"   lag {state.lag:,}", style="bold red" if state.lag > state.rate * 5 else "bold")
