@@ -174,7 +174,7 @@ def equals(text: Bytes, start: int, stop: int, other: Bytes, other_start: int, o
     """Compare two spans byte by byte."""
     if stop - start != other_stop - other_start:
         return False
-    for i in range(stop - start):  # noqa: SIM110 (numba knows no generators)
+    for i in range(stop - start):
         if text[start + i] != other[other_start + i]:
             return False
     return True

@@ -195,14 +195,15 @@ def _parse_long_numbers(value: bytes) -> Any:
 def _nests_too_deep(value: bytes) -> bool:
     if value.count(b"[") + value.count(b"{") <= NESTING_MAX:
         return False
-    depth = deepest = 0
+    depth = 0
     for byte in QUOTED.sub(b"", value):
         if byte in OPENING:
             depth += 1
-            deepest = max(deepest, depth)
+            if depth > NESTING_MAX:
+                return True
         elif byte in CLOSING:
             depth -= 1
-    return deepest > NESTING_MAX
+    return False
 
 
 def shown(value: object) -> str:
