@@ -23,8 +23,13 @@ from flows.dev.child import Child, ChildFailed, free_port
 
 READY_DEADLINE_S = 20.0
 PORT_ATTEMPTS = 5
-KAFKA_GROUP_SETTINGS = {"heartbeat.interval.ms": "1000", "session.timeout.ms": "6000"}
-"""With librdkafka's defaults a group join takes 23 s on Tansu, with these about one second."""
+TANSU_CONSUMER_SETTINGS = {
+    # With librdkafka's defaults a group join takes 23 s on Tansu, with these three.
+    "heartbeat.interval.ms": "1000",
+    "session.timeout.ms": "6000",
+    # It keeps a fetch for the whole wait when one of its partitions is at the end, others full or not.
+    "fetch.wait.max.ms": "20",
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class KafkaServer(Server):
     @property
     def client_settings(self) -> dict[str, str]:
         """Give the Kafka settings a consumer or the worker needs with this broker."""
-        return {"bootstrap.servers": self.bootstrap, **KAFKA_GROUP_SETTINGS}
+        return {"bootstrap.servers": self.bootstrap, **TANSU_CONSUMER_SETTINGS}
 
 
 ServerType = TypeVar("ServerType", bound=Server)
