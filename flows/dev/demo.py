@@ -150,9 +150,10 @@ class _Demo:
         if not self._state.worker_is_up and self._lines % LINES_WHILE_STARTING != 1:
             return
         print(plain_line(self._state), flush=True)
-        if self._state.latest and self._state.latest[-1] is not self._printed:
-            self._printed = self._state.latest[-1]
-            print(f"          {sentence(self._printed)}", flush=True)
+        news = self._state.newsworthy
+        if news and news is not self._printed:
+            self._printed = news
+            print(f"          {sentence(news)}", flush=True)
 
     def _look(self) -> None:
         """Ask the worker how far it is and the store how many users stand where."""

@@ -8,7 +8,7 @@ from flows.dev.change_feed import Change
 from scoring.policy import Ladder
 
 LATEST_COUNT = 14
-MOVES_REMEMBERED = 3_000
+MOVES_REMEMBERED = 400
 RATE_SPAN_S = 3.0
 PARTS_NAMED = 3
 
@@ -58,6 +58,11 @@ class DemoState:
     def story_time(self) -> str:
         """Give the day the latest change took effect."""
         return self.latest[-1].effective_at[:10] if self.latest else ""
+
+    @property
+    def newsworthy(self) -> Change | None:
+        """Give the latest change of the first ladder, or of any while it has none."""
+        return self._moves[-1] if self._moves else self.latest[-1] if self.latest else None
 
     def saw_progress(self, elapsed_s: float, sent: int, scored: int) -> None:
         """Note how far sender and worker are."""
