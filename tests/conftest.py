@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from flows.dev.embedded import (
-    KafkaServer,
-    ValkeyServer,
-    create_topics,
-    start_kafka,
-    start_valkey,
-)
+from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics, start_kafka, start_valkey
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"

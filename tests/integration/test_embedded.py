@@ -42,13 +42,7 @@ def test_servers__die_with_a_killed_parent() -> None:
 def test_leash__does_not_start_for_a_dead_parent() -> None:
     """A child whose parent is gone before it could ask for the signal does not start its program."""
     orphan = subprocess.run(
-        [
-            sys.executable,
-            str(REPOSITORY / "flows/dev/leash.py"),
-            "0",
-            "echo",
-            "started",
-        ],
+        [sys.executable, str(REPOSITORY / "flows/dev/leash.py"), "0", "echo", "started"],
         check=False,
         capture_output=True,
     )
@@ -120,11 +114,7 @@ def test_kafka__keeps_key_headers_and_the_producers_time(kafka: KafkaServer, top
     consumer.close()
     assert message is not None
     assert message.error() is None
-    assert (message.key(), message.value(), message.headers()) == (
-        b"u1",
-        b"{}",
-        [("reason", b"r")],
-    )
+    assert (message.key(), message.value(), message.headers()) == (b"u1", b"{}", [("reason", b"r")])
     assert message.timestamp() == (TIMESTAMP_CREATE_TIME, 1_600_000_000_123)
 
 
