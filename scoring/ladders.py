@@ -93,16 +93,16 @@ def move(tables, state, changes, r, ladder, target, score, cause, event):
     fact[X_CAUSE], fact[X_EVENT], fact[X_AT] = cause, event, as_of_ms
     fact[X_PREVIOUS_SINCE], fact[X_FALLS_AT], fact[X_SEQ] = previous_since, row[at + FALLS_AT], row[SEQ]
     changes.score[number] = score
-    explain_parts(tables, ladder, row, row_f, changes.values[number], changes.points[number])
+    explain_parts(tables, ladder, row, row_f, as_of_ms, changes.values[number], changes.points[number])
 
 
 @inlined
-def explain_parts(tables, ladder, row, row_f, values, points):
-    """Write each part's value (NaN when undefined) and points at the user's own time."""
+def explain_parts(tables, ladder, row, row_f, t_ms, values, points):
+    """Write each part's value (NaN when undefined) and points at a time not before the user's own."""
     score = tables.ladders[ladder, L_SCORE]
     start = tables.scores[score, S_PART]
     for part in range(start, tables.scores[score, S_PART_END]):
-        value = feature_value(tables, tables.parts[part, P_FEATURE], row, row_f, row[AS_OF])
+        value = feature_value(tables, tables.parts[part, P_FEATURE], row, row_f, t_ms)
         values[part - start] = value
         points[part - start] = curve_points(tables, part, value)
 

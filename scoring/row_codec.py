@@ -83,6 +83,16 @@ def unpack_rows(tables, state, rows, start, stored):
         state.due[r] = due
 
 
+@kernel(types.void(STATE, INT, INTS, INTS))
+def place_lists(state, r, ids, orders):
+    """Give a row its remembered ids and orders, flat as they are stored."""
+    row = state.rows[r]
+    restore_block(state, row, ids, 0, ids.shape[0], IDS_AT, IDS_CAP)
+    restore_block(state, row, orders, 0, orders.shape[0], ORDERS_AT, ORDERS_CAP)
+    row[IDS_COUNT] = ids.shape[0] // ID_WORDS
+    row[ORDERS_COUNT] = orders.shape[0] // ORDER_WORDS
+
+
 def fingerprint_of(stored: bytes) -> int:
     """Answer the layout under which a stored row was written."""
     return int(np.frombuffer(stored, np.int64, 1)[0])

@@ -28,7 +28,7 @@ from scoring.row import (
 )
 from scoring.row import SINCE as ENTERED
 from scoring.state import C_DEADLINES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, CAUSE_TIME, Events
-from scoring.step import APPLIED, DUPLICATE, IGNORED, REPLAYED, describe, fire_deadlines, score_events
+from scoring.step import APPLIED, DUPLICATE, IGNORED, REPLAYED, describe, fire_deadlines, rejudge, score_events
 from scoring.tables import M_POOL, PolicyTables
 from scoring.topic_queue import TopicQueue, column
 from scoring.user_rows import UserRows
@@ -136,6 +136,17 @@ class Shard:
                 break
             self._make_room()
         self._count_from_kernels()
+
+    def adopt(self, old: "Shard", rows: dict[int, int]) -> None:
+        """Go on where another shard stopped, with what it has not committed; `rows` maps its rows to ours."""
+        self._marks, self._watermark = old._marks.copy(), old._watermark
+        self.changes += [(rows[row], change) for row, change in old.changes]
+        self._moved = True
+
+    def judge_again(self, row: int) -> None:
+        """Put a user where this policy has him, with cause `policy`."""
+        rejudge(self.compiled.tables, self.users.state, self._records.arrays, row)
+        self._collect(None)
 
     def rung_counts(self) -> list[list[int]]:
         """Count the users on each rung of each ladder."""

@@ -5,7 +5,17 @@ import numpy as np
 
 from scoring.features import keep_order, note_event, take_money, take_order
 from scoring.jit import inlined, kernel
-from scoring.ladders import explain_parts, fire_due, judge, mark_dirty, pass_time, refine
+from scoring.ladders import (
+    explain_parts,
+    fire_due,
+    highest_entered,
+    highest_kept,
+    judge,
+    mark_dirty,
+    move,
+    pass_time,
+    refine,
+)
 from scoring.memory import append_order, find_order, forget_first_order, remember_id, remembers_id
 from scoring.row import (
     AS_OF,
@@ -36,6 +46,7 @@ from scoring.state import (
     C_ORDERS_EVICTED,
     C_REFUND_EXCESS,
     CAUSE_EVENT,
+    CAUSE_POLICY,
     CAUSE_REFUND,
     CAUSE_TIME,
     Changes,
@@ -46,11 +57,13 @@ from scoring.tables import (
     L_FEATURES,
     L_FIRST,
     L_RATIO,
+    L_RUNG,
     M_CHANGES,
     M_LATENESS,
     M_ORDER_MEMORY,
     M_ORDERS,
     M_POOL,
+    R_KEEP,
     T_ORDER,
     T_REFUND,
     T_UNTIL,
@@ -217,8 +230,8 @@ def apply_event(tables, state, changes, events, i, r):
     if row[FIRST_SEEN] == NONE:
         begin(tables, row, event_time_ms)
     pass_time(tables, row, row_f, event_time_ms)
-    row[NEWEST] = max(row[NEWEST], event_time_ms)
     remember_id(state, row, tables, events.event_id_hash[i], event_time_ms)
+    row[NEWEST] = max(row[NEWEST], event_time_ms)
     is_order, is_refund = tables.types[type_number, T_ORDER], tables.types[type_number, T_REFUND]
     amount_minor, lowered, cause = events.amount_minor[i], tables.types[type_number, T_UNTIL], CAUSE_EVENT
     if is_refund:
@@ -306,7 +319,29 @@ def describe(tables, state, rows, scores):
         state.due[r] = due
 
 
-@kernel(numba.types.void(TABLES, STATE, INT, INT, numba.types.float64[::1], numba.types.float64[::1]))
-def explain(tables, state, r, ladder, values, points):
-    """Write the value and the points of each part of a ladder's score for one user, at his own time."""
-    explain_parts(tables, ladder, state.rows[r], state.rows_f[r], values, points)
+FLOATS = numba.types.float64[::1]
+
+
+@kernel(numba.types.void(TABLES, STATE, INT, INT, INT, FLOATS, FLOATS))
+def explain(tables, state, r, ladder, t_ms, values, points):
+    """Write the value and the points of each part of a ladder's score for one user, at a time not before his own."""
+    explain_parts(tables, ladder, state.rows[r], state.rows_f[r], t_ms, values, points)
+
+
+@kernel(numba.types.void(TABLES, STATE, CHANGES, INT))
+def rejudge(tables, state, changes, r):
+    """Put a user where a new policy has him at his own time: no grace, dwell or step limit."""
+    row, row_f = state.rows[r], state.rows_f[r]
+    for ladder in range(tables.ladders.shape[0]):
+        rung = row[ladder_at(tables, ladder) + RUNG]
+        score = ladder_score(tables, ladder, row, row_f)
+        target = highest_entered(tables, ladder, rung, score)
+        below = score < tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
+        if target == rung and below:
+            target = highest_kept(tables, ladder, rung, score, 0)
+        if target != rung:
+            move(tables, state, changes, r, ladder, target, score, CAUSE_POLICY, -1)
+        else:
+            row[ladder_at(tables, ladder) + BELOW_SINCE] = NONE
+            refine(tables, row, row_f, ladder)
+    mark_dirty(state, r)

@@ -203,7 +203,8 @@ def _ladders(policy: Policy) -> tuple[F64, I64]:
 
 
 def _ladder_numbers(policy: Policy, ladder: Ladder, score: Score) -> list[int]:
-    delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, ladder.step_period_ms]
+    step_period_ms = ladder.step_period_ms if ladder.max_steps_down else 0  # No limit on steps, none on their pace.
+    delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, step_period_ms]
     seen = features_of(policy, score)
     mask = sum(1 << number for number, feature in enumerate(policy.features) if feature in seen)
     first = any(feature.first for feature in seen)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from scoring.events import Bytes, Int64s
-from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG
-from scoring.row_codec import fingerprint_of, measure_rows, pack_rows, unpack_rows
+from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, RUNG
+from scoring.row_codec import fingerprint_of, measure_rows, pack_rows, place_lists, unpack_rows
 from scoring.state import C_DIRTY, State, new_heap
 from scoring.tables import M_POOL, PolicyTables
 from scoring.user_index import UserIndex
@@ -96,14 +96,18 @@ class UserRows:
                 )
         rows = self.rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
         joined, start = _joined(stored)
-        while self.state.pool.shape[0] - self.state.heap[0] < joined.shape[0] // 4 + 64 * len(stored):
-            self.grow_pool()
+        self._reserve(joined.shape[0] // 4 + 64 * len(stored))
         unpack_rows(self.compiled.tables, self.state, rows, start // 8, joined.view(np.int64))
         self.committed_rung[rows] = self.ranks(rows)
 
-    def seen_offsets(self) -> Int64s:
-        """Answer (users, topics) the offset of the last message decided for each user."""
-        return self.state.rows[: len(self), OFFSETS : OFFSETS + self.compiled.layout.topics]
+    def remember(self, row: int, ids: Int64s, orders: Int64s) -> None:
+        """Give a user his remembered ids and orders, flat as they are stored."""
+        self._reserve(2 * (ids.shape[0] + orders.shape[0]) + 64)
+        place_lists(self.state, row, ids, orders)
+
+    def _reserve(self, words: int) -> None:
+        while self.state.pool.shape[0] - self.state.heap[0] < words:
+            self.grow_pool()
 
     def _fit(self) -> None:
         extra = self.index.capacity - self.state.rows.shape[0]

@@ -1,0 +1,175 @@
+"""This file proves the shard against the specification that runs: any cut, any commit, any crash."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scoring.decoder import Decoder
+from scoring.events import LadderChange
+from scoring.policy import Policy
+from scoring.shard import Shard
+from scoring.tables import PolicyTables, compile_policy
+from sinks.change_topic import entry_of
+from tests.memory_store import MemoryStore
+from tests.reference import Reference
+from tests.strategies import Stream, policies, shard_limits, streams
+
+TOPICS = ("clickstream", "orders")
+FUTURE_TOLERANCE_MS = 300_000
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+class Worker:
+    """A shard in front of a store, fed in any cuts; a crash forgets all that is not in the store."""
+
+    def __init__(self, policy: Policy, limits: dict[str, int], stream: Stream) -> None:
+        self.compiled = compiled_tables(policy, limits)
+        self.decoder = Decoder(policy, FUTURE_TOLERANCE_MS)
+        self.limits, self.stream = limits, stream
+        self.store = MemoryStore(policy, len(TOPICS))
+        self.start()
+
+    def start(self) -> None:
+        """Load everything from the store."""
+        self.shard = Shard(self.compiled, 0, TOPICS, self.limits["out_of_orderness_ms"])
+        self.shard.restore(list(self.store.rows), list(self.store.rows.values()))
+        self.shard.resume(self.store.marks, self.store.watermark_ms)
+        self.left = [
+            [message for message in messages if message[0] >= offset]
+            for messages, offset in zip(self.stream.topics, self.store.offsets, strict=True)
+        ]
+
+    def read(self, topic: int, count: int) -> None:
+        """Take the next messages of a topic, and score what can be ordered."""
+        messages, self.left[topic] = self.left[topic][:count], self.left[topic][count:]
+        offsets = np.array([offset for offset, _, _ in messages], np.int64)
+        ingested = np.array([ingest_time_ms for _, _, ingest_time_ms in messages], np.int64)
+        values = [value for _, value, _ in messages]
+        self.shard.add(self.decoder.decode(0, topic, values, offsets, ingested))
+        self.shard.advance([not left for left in self.left], [False] * len(TOPICS))
+        assert self.shard.counters.conserved()
+
+    def commit(self, chunk_users: int, writes: int | None = None) -> None:
+        """Write what changed; with `writes` the worker dies after so many of the atomic writes."""
+        plan = self.shard.take_commit(chunk_users)
+        if plan is not None:
+            self.store.write(plan, len(plan.chunks) + 1 if writes is None else writes)
+        if writes is not None:
+            self.start()
+
+    def finish(self) -> None:
+        """Read all that is left, let time pass to the stream's end, commit."""
+        for topic in range(len(TOPICS)):
+            self.read(topic, len(self.left[topic]))
+        self.shard.fire(self.stream.silent_until_ms)
+        self.commit(500)
+
+
+def compiled_tables(policy: Policy, limits: dict[str, int]) -> PolicyTables:
+    """Compile under the limits of a draw."""
+    return compile_policy(policy, len(TOPICS), limits["allowed_lateness_ms"], limits["duplicates_per_user"])
+
+
+def specified(policy: Policy, limits: dict[str, int], stream: Stream) -> Reference:
+    """Run the specification over the stream."""
+    reference = Reference(policy, len(TOPICS), future_tolerance_ms=FUTURE_TOLERANCE_MS, **limits)
+    for message in reference.order([list(messages) for messages in stream.topics]):
+        reference.message(*message)
+    reference.fire(stream.silent_until_ms)
+    return reference
+
+
+def by_user(changes: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Group published changes by user, in order."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for change in changes:
+        grouped.setdefault(change["user_id"], []).append(change)
+    return grouped
+
+
+def assert_close(mine: Any, theirs: Any, where: str) -> None:
+    """Compare published values: numbers within 1e-9 and the last published digit, all else exactly."""
+    if isinstance(theirs, dict):
+        assert isinstance(mine, dict) and list(mine) == list(theirs), (where, mine, theirs)
+        for key in theirs:
+            assert_close(mine[key], theirs[key], f"{where}.{key}")
+    elif isinstance(theirs, list):
+        assert len(mine) == len(theirs), (where, mine, theirs)
+        for n, (left, right) in enumerate(zip(mine, theirs, strict=True)):
+            assert_close(left, right, f"{where}[{n}]")
+    elif isinstance(theirs, float):
+        assert abs(mine - theirs) <= 1.01e-6 + 1e-9 * abs(theirs), (where, mine, theirs)
+    else:
+        assert mine == theirs, (where, mine, theirs)
+
+
+def published(changes: Sequence[LadderChange]) -> dict[str, list[dict[str, Any]]]:
+    """Answer what subscribers read, per user."""
+    return by_user([json.loads(entry_of(change).value) for change in changes])
+
+
+def assert_equal(worker: Worker, reference: Reference) -> None:
+    """Compare everything outsiders can see."""
+    mine, theirs = published(worker.store.changes), by_user(reference.changes)
+    assert set(mine) == set(theirs)
+    for user_id in theirs:
+        assert_close(mine[user_id], theirs[user_id], f"changes of {user_id}")
+    assert set(worker.store.profiles) == set(reference.users)
+    for user_id, profile in worker.store.profiles.items():
+        expected = reference.profile(user_id)
+        assert expected is not None
+        for name in ("as_of_ms", "seq", "first_seen_ms", "last_seen_ms", "orders"):
+            assert profile[name] == int(expected[name]), (user_id, name, profile, expected)
+        assert profile["spend"] == round(float(expected["spend"]) * 10**reference.policy.minor_digits)
+        for ladder in reference.policy.ladders:
+            standing = profile[ladder.name]
+            assert standing["rung"] == ladder.rungs[reference.users[user_id].standings[ladder.name].rung].name
+            if not ladder.tag:
+                assert_close(standing["score"], float(expected[f"{ladder.name}.score"]), f"{user_id}.{ladder.name}")
+                falls_at = expected.get(f"{ladder.name}.falls_at_ms")
+                assert standing["falls_at_ms"] == (int(falls_at) if falls_at else None), (user_id, ladder.name)
+                assert standing["since_ms"] == int(expected[f"{ladder.name}.since_ms"]), (user_id, ladder.name)
+    assert sorted(worker.store.dead_letters) == sorted(
+        (reason, TOPICS[topic], offset) for reason, topic, offset in reference.dead_letters
+    )
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@given(policies(), shard_limits(), streams(), st.data())
+def test_shard__any_batch_and_commit_equals_the_specification(
+    policy: Policy, limits: dict[str, int], stream: Stream, data: st.DataObject
+) -> None:
+    """Where a stream is cut into batches, when it is committed and when deadlines are swept changes nothing."""
+    worker = Worker(policy, limits, stream)
+    while any(worker.left):
+        topic = data.draw(st.sampled_from([n for n, left in enumerate(worker.left) if left]))
+        worker.read(topic, data.draw(st.sampled_from([1, 2, 5, 30])))
+        act = data.draw(st.sampled_from(["go on", "commit", "sweep"]))
+        if act == "commit":
+            worker.commit(data.draw(st.sampled_from([1, 500])))
+        if act == "sweep" and worker.shard.watermark_ms is not None:
+            worker.shard.fire(worker.shard.watermark_ms)
+    worker.finish()
+    assert_equal(worker, specified(policy, limits, stream))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@given(policies(), shard_limits(), streams(), st.data())
+def test_shard__crash_and_replay_anywhere_equals_the_specification(
+    policy: Policy, limits: dict[str, int], stream: Stream, data: st.DataObject
+) -> None:
+    """A worker that dies between any two atomic writes and starts over loses nothing and does nothing twice."""
+    worker = Worker(policy, limits, stream)
+    crashes = 0
+    while any(worker.left):
+        topic = data.draw(st.sampled_from([n for n, left in enumerate(worker.left) if left]))
+        worker.read(topic, data.draw(st.sampled_from([1, 5, 30])))
+        if crashes < 4 and data.draw(st.booleans()):
+            crashes += 1
+            worker.commit(1, writes=data.draw(st.integers(0, 4)))
+    worker.finish()
+    assert_equal(worker, specified(policy, limits, stream))
