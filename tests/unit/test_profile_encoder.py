@@ -1,0 +1,279 @@
+"""This file proves the rendering kernels against a slow twin, byte for byte."""
+
+from typing import Any
+
+import hiredis
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scoring.commit_plan import CommitChunk
+from scoring.policy import Ladder, Policy, Rung
+from sinks import keyspace
+from sinks.keyspace import ABSENT_MS, Keyspace, points_text
+from sinks.profile_encoder import ProfileEncoder
+
+INT64 = np.iinfo(np.int64)
+LADDERS = (
+    Ladder(
+        "tier", "s", (Rung("bronze", -np.inf, -np.inf), Rung("silver", 20.0, 16.0), Rung("gold", 50.0, 40.0))
+    ),
+    Ladder("aipl", "s", (Rung("low", -np.inf, -np.inf), Rung("high", 1.5, 1.0))),
+    Ladder("only", "s", (Rung("one", -np.inf, -np.inf),)),
+    Ladder("shopper", "s", (Rung("off", -np.inf, -np.inf), Rung("on", 5.0, 4.0)), tag=True),
+    Ladder("bargain", "s", (Rung("off", -np.inf, -np.inf), Rung("on", 5.0, 4.0)), tag=True),
+)
+
+
+def policy_of(ladders: tuple[Ladder, ...] = LADDERS, minor_digits: int = 2, version: int = 3) -> Policy:
+    """Make a policy of ladders; the encoder looks at nothing else."""
+    return Policy("shop", version, "EUR", minor_digits, "UTC", (), (), (), ladders)
+
+
+def chunk_of(users: list[dict[str, Any]], ladders: int) -> CommitChunk:
+    """Turn users into the columns of a chunk."""
+
+    def starts(pieces: list[bytes]) -> np.ndarray:
+        return np.concatenate(([0], np.cumsum([len(piece) for piece in pieces]))).astype(np.int64)
+
+    def column(name: str, dtype: type, per_ladder: bool = False) -> np.ndarray:
+        values = np.array([user[name] for user in users], dtype=dtype)
+        return values.reshape((len(users), ladders) if per_ladder else (len(users),))
+
+    ids, rows = [user["id"] for user in users], [user["row"] for user in users]
+    return CommitChunk(
+        user_bytes=np.frombuffer(b"".join(ids), dtype=np.uint8),
+        user_start=starts(ids),
+        row_bytes=np.frombuffer(b"".join(rows), dtype=np.uint8),
+        row_start=starts(rows),
+        rung=column("rung", np.int8, True),
+        committed_rung=column("committed_rung", np.int8, True),
+        since_ms=column("since_ms", np.int64, True),
+        score=column("score", np.float64, True),
+        falls_at_ms=column("falls_at_ms", np.int64, True),
+        changes=[],
+        dead_letters=[],
+        **{name: column(name, np.int64) for name in NUMBERS},
+    )
+
+
+NUMBERS = ("as_of_ms", "seq", "first_seen_ms", "last_seen_ms", "orders", "spend_minor")
+
+
+class Twin:
+    """Render the same commands in slow, obvious Python."""
+
+    def __init__(self, policy: Policy, prefix: str, partition: int, former: Policy | None = None) -> None:
+        self.policy, self.former, self.partition = policy, former, partition
+        self.keys = Keyspace(prefix)
+
+    def commands(self, users: list[dict[str, Any]]) -> list[list[bytes]]:
+        """Answer rows, profiles, then moves: leaving, retiring, entering."""
+        if not users:
+            return []
+        rows = [piece for user in users for piece in (user["id"], user["row"])]
+        commands = [[b"HSET", self.keys.rows(self.partition), *rows]]
+        for user in users:
+            commands += self.profile(user)
+        return commands + self.moves(users)
+
+    def profile(self, user: dict[str, Any]) -> list[list[bytes]]:
+        present: dict[str, str] = {}
+        absent: list[str] = []
+        for number, ladder in enumerate(self.policy.ladders):
+            if not ladder.tag:
+                some, none = self.ladder(user, number, ladder)
+                present |= some
+                absent += none
+        if self.former:
+            absent += sorted(self.fields(self.former) - self.fields(self.policy))
+        present |= {"policy": self.policy.label, "v": "1", "shard": str(self.partition)}
+        present |= {name: str(user[name]) for name in NUMBERS[:-1]}
+        present["spend"] = keyspace.decimal_text(user["spend_minor"], self.policy.minor_digits)
+        tags = [
+            ladder.name
+            for number, ladder in enumerate(self.policy.ladders)
+            if ladder.tag and user["rung"][number] == 1
+        ]
+        present["tags"] = ",".join(sorted(tags))
+        key = self.keys.user(user["id"])
+        pairs = [word.encode() for pair in present.items() for word in pair]
+        commands = [[b"HSET", key, *pairs]]
+        if absent:
+            commands.append([b"HDEL", key, *(name.encode() for name in absent)])
+        return commands
+
+    def ladder(self, user: dict[str, Any], number: int, ladder: Ladder) -> tuple[dict[str, str], list[str]]:
+        rank, score, falls_at = user["rung"][number], user["score"][number], user["falls_at_ms"][number]
+        name, absent = ladder.name, []
+        present = {name: ladder.rungs[rank].name, f"{name}.rank": str(rank)}
+        is_top = rank + 1 == len(ladder.rungs)
+        if not is_top:
+            present[f"{name}.next"] = ladder.rungs[rank + 1].name
+        present[f"{name}.since_ms"] = str(user["since_ms"][number])
+        present[f"{name}.score"] = points_text(score)
+        if is_top:
+            absent += [f"{name}.next", f"{name}.to_next"]
+        else:
+            present[f"{name}.to_next"] = points_text(max(ladder.rungs[rank + 1].enter_at - score, 0.0))
+        if falls_at == ABSENT_MS:
+            absent.append(f"{name}.falls_at_ms")
+        else:
+            present[f"{name}.falls_at_ms"] = str(falls_at)
+        return present, absent
+
+    def moves(self, users: list[dict[str, Any]]) -> list[list[bytes]]:
+        known = [[-1] * len(user["rung"]) if self.former else user["committed_rung"] for user in users]
+        leaving, entering = [], []
+        for (number, rank), key in self.sets(self.policy).items():
+            left = [
+                user["id"]
+                for user, before in zip(users, known, strict=True)
+                if before[number] == rank != user["rung"][number]
+            ]
+            came = [
+                user["id"]
+                for user, before in zip(users, known, strict=True)
+                if before[number] != rank == user["rung"][number]
+            ]
+            leaving += [[b"SREM", key, *left]] if left else []
+            entering += [[b"SADD", key, *came]] if came else []
+        return leaving + self.retirements(users) + entering
+
+    def retirements(self, users: list[dict[str, Any]]) -> list[list[bytes]]:
+        if self.former is None:
+            return []
+        today = {key: place for place, key in self.sets(self.policy).items()}
+        commands = []
+        for key in self.sets(self.former).values():
+            number, rank = today.get(key, (None, None))
+            gone = [user["id"] for user in users if number is None or user["rung"][number] != rank]
+            commands += [[b"SREM", key, *gone]] if gone else []
+        return commands
+
+    def sets(self, policy: Policy) -> dict[tuple[int, int], bytes]:
+        return {
+            (number, rank): self.keys.audience(ladder.name, rung.name)
+            for number, ladder in enumerate(policy.ladders)
+            for rank, rung in enumerate(ladder.rungs)
+            if not ladder.tag or rank == 1
+        }
+
+    def fields(self, policy: Policy) -> set[str]:
+        names = [keyspace.ladder_fields(ladder.name) for ladder in policy.ladders if not ladder.tag]
+        return {field for fields in names for field in fields}
+
+
+def packed(commands: list[list[bytes]]) -> bytes:
+    """Render commands by another hand than ours."""
+    return b"".join(hiredis.pack_command(tuple(command)) for command in commands)
+
+
+times = st.one_of(st.integers(0, 2**45), st.sampled_from([INT64.min + 1, -1, 0, INT64.max - 1]))
+counts = st.one_of(st.integers(0, 10**6), st.sampled_from([INT64.min + 1, INT64.max]))
+scores = st.one_of(
+    st.floats(-1e4, 1e4),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([20.0, 50.0 - 1e-10, 0.0, -0.0, 1e-7, 99.9999995, 9e9, 2.0**53 / 1e6]),
+)
+
+
+@st.composite
+def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, Any]:
+    """Draw one user with everything at its limits now and then."""
+    ranks = [draw(st.integers(0, len(ladder.rungs) - 1)) for ladder in ladders]
+    is_new = draw(st.booleans())
+    before = [-1 if is_new else draw(st.integers(0, len(ladder.rungs) - 1)) for ladder in ladders]
+    many = {"min_size": len(ladders), "max_size": len(ladders)}
+    return {
+        "id": draw(st.one_of(st.binary(min_size=1, max_size=256), st.just(b"x" * 256))),
+        "row": draw(st.binary(max_size=300)),
+        "rung": ranks,
+        "committed_rung": before,
+        "since_ms": draw(st.lists(times, **many)),
+        "score": draw(st.lists(scores, **many)),
+        "falls_at_ms": draw(st.lists(st.one_of(times, st.just(ABSENT_MS)), **many)),
+        **{name: draw(times if name.endswith("_ms") else counts) for name in NUMBERS},
+    }
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(users(), max_size=8), st.integers(0, 4), st.sampled_from([0, 7, 123]))
+def test_encoder__equals_the_slow_twin(chunk: list[dict[str, Any]], digits: int, partition: int) -> None:
+    """Any users give the same commands, byte for byte, as plain Python renders."""
+    policy = policy_of(minor_digits=digits)
+    expected = Twin(policy, "tierwise", partition).commands(chunk)
+    encoded, count = ProfileEncoder(policy, "tierwise", partition).encode(chunk_of(chunk, len(LADDERS)))
+    assert bytes(encoded) == packed(expected)
+    assert count == len(expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(users(), min_size=1, max_size=6))
+def test_encoder__after_a_policy_change_nothing_of_the_former_is_left(chunk: list[dict[str, Any]]) -> None:
+    """Under a changed policy users leave every set and lose every field that only the former one had."""
+    former = policy_of(
+        (
+            Ladder(
+                "tier",
+                "s",
+                (Rung("bronze", -np.inf, -np.inf), Rung("iron", 5.0, 4.0), Rung("gold", 9.0, 8.0)),
+            ),
+            Ladder("mood", "s", (Rung("bad", -np.inf, -np.inf), Rung("good", 5.0, 4.0))),
+            Ladder("shopper", "s", (Rung("off", -np.inf, -np.inf), Rung("on", 5.0, 4.0))),
+        ),
+        version=2,
+    )
+    expected = Twin(policy_of(), "p", 1, former).commands(chunk)
+    encoded, count = ProfileEncoder(policy_of(), "p", 1, former).encode(chunk_of(chunk, len(LADDERS)))
+    assert bytes(encoded) == packed(expected)
+    assert count == len(expected)
+
+
+def random_users(count: int, seed: int = 5) -> list[dict[str, Any]]:
+    """Make many users of ordinary size."""
+    draw = np.random.default_rng(seed)
+    ranks = [len(ladder.rungs) for ladder in LADDERS]
+    return [
+        {
+            "id": b"user-%d" % number,
+            "row": draw.bytes(280),
+            "rung": [int(draw.integers(0, size)) for size in ranks],
+            "committed_rung": [int(draw.integers(0, size)) if number % 3 else -1 for size in ranks],
+            "since_ms": draw.integers(0, 2**41, len(ranks)).tolist(),
+            "score": (draw.random(len(ranks)) * 100).tolist(),
+            "falls_at_ms": [
+                int(draw.integers(0, 2**41)) if draw.random() < 0.7 else ABSENT_MS for _ in ranks
+            ],
+            **{name: int(draw.integers(0, 2**41)) for name in NUMBERS},
+        }
+        for number in range(count)
+    ]
+
+
+def test_encoder__renders_a_full_chunk_and_reuses_its_buffer() -> None:
+    """Five hundred users are exact, and a smaller chunk after them has nothing of theirs."""
+    encoder, twin = ProfileEncoder(policy_of(), "tierwise", 7), Twin(policy_of(), "tierwise", 7)
+    for count in (500, 3, 2_000):
+        chunk = random_users(count, seed=count)
+        encoded, commands = encoder.encode(chunk_of(chunk, len(LADDERS)))
+        expected = twin.commands(chunk)
+        assert bytes(encoded) == packed(expected)
+        assert commands == len(expected)
+
+
+def test_encoder__names_the_profiles_of_new_users() -> None:
+    """Users without a committed rung are new; only their keys are answered."""
+    chunk = random_users(6)
+    keys = ProfileEncoder(policy_of(), "tierwise", 7).new_user_keys(chunk_of(chunk, len(LADDERS)))
+    assert keys == [b"tierwise:user:user-0", b"tierwise:user:user-3"]
+
+
+@pytest.mark.parametrize("rank", [-1, 3])
+def test_encoder__refuses_a_rung_outside_its_ladder(rank: int) -> None:
+    """No kernel looks for the ends of its tables, so a wrong rung stops before them."""
+    chunk = random_users(2)
+    chunk[1]["rung"][0] = rank
+    with pytest.raises(AssertionError):
+        ProfileEncoder(policy_of(), "tierwise", 7).encode(chunk_of(chunk, len(LADDERS)))
