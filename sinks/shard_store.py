@@ -230,21 +230,23 @@ class ShardStore:
         """Send a write until it is known to have happened exactly once, or raise."""
         link = self._link(claim.partition)
         retry = Retry(self._retry_s, f"write {claim.number + 1} of shard {claim.partition:02d}")
-        is_in_doubt = False
+        is_in_doubt = False  # A send without an answer may have happened; a refusal is an answer.
         while True:
+            is_sent = False
             try:
                 guard, owners = link.look(new_user_keys, "shard")
                 if is_in_doubt and guard == Guard(claim.token, claim.number + 1):
                     return
                 _refuse_other_state(claim, guard)
                 self._refuse_other_owner(claim.partition, new_user_keys, owners)
-                is_in_doubt = True
+                is_sent = True
                 if link.transact(parts, count):
                     return
                 retry.pause(NotNow("a watched key was changed"))
             except NotNow as error:
                 retry.pause(error)
             except LINK_ERRORS as error:
+                is_in_doubt |= is_sent
                 link.drop()
                 retry.pause(error)
             except StoreError:
