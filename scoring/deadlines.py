@@ -6,7 +6,7 @@ first whole second below keep_at is found by bracketing. Definitions: docs/polic
 """
 
 from scoring.features import next_leave
-from scoring.jit import inlined
+from scoring.borrowing import borrowing
 from scoring.row import AS_OF, BELOW_SINCE, LAST_FALL, NEVER, NONE
 from scoring.row import SINCE as ENTERED
 from scoring.scores import is_below, ladder_at, slack
@@ -30,7 +30,7 @@ HORIZON_MS = 253_402_300_799_000  # the last second of the year 9999: later fall
 FIRST_STRIDE_S = 3600
 
 
-@inlined
+@borrowing
 def next_ratio_move(tables, ladder, row, t_ms):
     """Answer the first instant after t at which a ratio of the ladder's score may move; NEVER if none."""
     if not tables.ladders[ladder, L_RATIO]:
@@ -47,7 +47,7 @@ def next_ratio_move(tables, ladder, row, t_ms):
     return earliest
 
 
-@inlined
+@borrowing
 def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     """
     Find the first whole second in (after, until] at which the score is below; NONE if there is none.
@@ -76,7 +76,7 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     return narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack)
 
 
-@inlined
+@borrowing
 def narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack):
     """Narrow a bracket in whole seconds (slack >= 0 at low, < 0 at high) to the first second below."""
     steps = 0
@@ -99,7 +99,7 @@ def narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack):
     return high * 1000
 
 
-@inlined
+@borrowing
 def fall_due(tables, ladder, row, below_since_ms):
     """Answer when a fall is due that has been below since then; a delayed one on a whole second."""
     if not tables.ladders[ladder, L_DELAYED]:
@@ -113,7 +113,7 @@ def fall_due(tables, ladder, row, below_since_ms):
     return -(-due // 1000) * 1000
 
 
-@inlined
+@borrowing
 def next_fall(tables, ladder, row, row_f):
     """Answer when the present rung is lost if no event comes; NEVER if it is kept."""
     t_ms = row[AS_OF]
@@ -134,7 +134,7 @@ def next_fall(tables, ladder, row, row_f):
     return NEVER
 
 
-@inlined
+@borrowing
 def below_at(tables, ladder, row, row_f, t_ms, below_since_ms):
     """Carry `below_since` over an instant: cleared when the score reaches keep_at, else kept or begun."""
     if not is_below(tables, ladder, row, row_f, t_ms):
@@ -142,7 +142,7 @@ def below_at(tables, ladder, row, row_f, t_ms, below_since_ms):
     return t_ms if below_since_ms == NONE else below_since_ms
 
 
-@inlined
+@borrowing
 def advance_below(tables, ladder, row, row_f, to_ms):
     """Write down since when the score has been below, as time passes to `to` with no event."""
     at = ladder_at(tables, ladder)

@@ -11,7 +11,7 @@ Definitions: docs/policy.md. What no refund can undo any more is kept apart ("ke
 
 import numpy as np
 
-from scoring.jit import inlined
+from scoring.borrowing import borrowing
 from scoring.row import (
     DAY_MS,
     DAYS_ANCHOR,
@@ -62,7 +62,7 @@ from scoring.tables import (
 )
 
 
-@inlined
+@borrowing
 def day_of(tables, t_ms):
     """Number the local day of an instant, from 1970-01-01; days after the table are 24 h each."""
     starts = tables.day_start_ms
@@ -77,7 +77,7 @@ def day_of(tables, t_ms):
     return day
 
 
-@inlined
+@borrowing
 def day_start(tables, day):
     """Answer the Unix time at which a local day starts."""
     last = tables.day_start_ms.shape[0] - 1
@@ -86,7 +86,7 @@ def day_start(tables, day):
     return tables.day_start_ms[day]
 
 
-@inlined
+@borrowing
 def bucket_of(tables, f, t_ms):
     """Number the bucket of an instant; before 1970 there is only bucket 0's day."""
     days = tables.features[f, F_DAYS]
@@ -95,7 +95,7 @@ def bucket_of(tables, f, t_ms):
     return t_ms // tables.features[f, F_BUCKET]
 
 
-@inlined
+@borrowing
 def bucket_end(tables, f, bucket):
     """Answer the Unix time at which a bucket ends."""
     days = tables.features[f, F_DAYS]
@@ -104,7 +104,7 @@ def bucket_end(tables, f, bucket):
     return (bucket + 1) * tables.features[f, F_BUCKET]
 
 
-@inlined
+@borrowing
 def window_advance(tables, f, row, at, t_ms):
     """Let the buckets leave whose end is not later than t - span."""
     live = bucket_of(tables, f, t_ms - tables.features[f, F_SPAN])
@@ -122,7 +122,7 @@ def window_advance(tables, f, row, at, t_ms):
     row[at + WINDOW_NEWEST] = max(row[at + WINDOW_NEWEST], live - 1)
 
 
-@inlined
+@borrowing
 def window_add(tables, f, row, at, t_ms, quantity):
     """Add to the bucket of an instant, unless it has left."""
     bucket = bucket_of(tables, f, t_ms)
@@ -133,7 +133,7 @@ def window_add(tables, f, row, at, t_ms, quantity):
     row[at + WINDOW_SUM] += quantity
 
 
-@inlined
+@borrowing
 def window_at(tables, f, row, at, t_ms):
     """Sum the buckets that are alive at a time not before the last advance."""
     total = row[at + WINDOW_SUM]
@@ -147,7 +147,7 @@ def window_at(tables, f, row, at, t_ms):
     return total
 
 
-@inlined
+@borrowing
 def decayed_add(row, row_f, at, t_ms, points, half_life_ms):
     """Age the value to the newer of both times and add; points of a late event arrive already aged."""
     age_ms = t_ms - row[at + DECAYED_AT]
@@ -158,7 +158,7 @@ def decayed_add(row, row_f, at, t_ms, points, half_life_ms):
         row_f[at + DECAYED_VALUE] += points * 2.0 ** (age_ms / half_life_ms)
 
 
-@inlined
+@borrowing
 def decayed_take(row, row_f, at, t_ms, points, half_life_ms):
     """Take points of an order out at the order's time; rounding leaves no negative remainder."""
     age_ms = row[at + DECAYED_AT] - t_ms
@@ -166,7 +166,7 @@ def decayed_take(row, row_f, at, t_ms, points, half_life_ms):
     row_f[at + DECAYED_VALUE] = left if left > 0.0 else 0.0
 
 
-@inlined
+@borrowing
 def days_add(row, at, day, kept):
     """Set the bit of a day; `kept` when no refund can take it back."""
     if row[at + DAYS_ANCHOR] == NONE:
@@ -184,7 +184,7 @@ def days_add(row, at, day, kept):
             row[at + DAYS_KEPT] |= bit
 
 
-@inlined
+@borrowing
 def days_alive(tables, f, row, at, t_ms):
     """Answer the bits of the days that are among the last `span` days at a time."""
     if row[at + DAYS_ANCHOR] == NONE:
@@ -196,7 +196,7 @@ def days_alive(tables, f, row, at, t_ms):
     return np.uint64(row[at + DAYS_NOW]) & mask
 
 
-@inlined
+@borrowing
 def bit_count(bits):
     """Count the set bits of a 64-bit word."""
     count = 0
@@ -206,7 +206,7 @@ def bit_count(bits):
     return count
 
 
-@inlined
+@borrowing
 def since_note(row, at, kept_word, now_word, t_ms, kept, first):
     """Note an event's time: the newest, or with `first` the oldest."""
     if row[at + now_word] == NONE or (t_ms < row[at + now_word] if first else t_ms > row[at + now_word]):
@@ -217,7 +217,7 @@ def since_note(row, at, kept_word, now_word, t_ms, kept, first):
         row[at + kept_word] = t_ms
 
 
-@inlined
+@borrowing
 def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
     """
     Add an event to every feature that counts it.
@@ -238,7 +238,7 @@ def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_mi
         f += 1
 
 
-@inlined
+@borrowing
 def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
     """Add one event to one feature, as the feature's kind has it."""
     kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
@@ -260,7 +260,7 @@ def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, am
         days_add(row, at, day_of(tables, t_ms), kept)
 
 
-@inlined
+@borrowing
 def take_quantity(tables, f, row, row_f, t_ms, type_number, quantity):
     """Take a quantity of an order out of a summing feature, at the order's time."""
     kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
@@ -276,7 +276,7 @@ def take_quantity(tables, f, row, row_f, t_ms, type_number, quantity):
         row[at + TOTAL] -= quantity
 
 
-@inlined
+@borrowing
 def take_money(tables, row, row_f, t_ms, type_number, match, amount_minor):
     """Take money of an order out of every `of: amount` feature that counted it."""
     f = 0
@@ -287,7 +287,7 @@ def take_money(tables, row, row_f, t_ms, type_number, match, amount_minor):
         f += 1
 
 
-@inlined
+@borrowing
 def take_order(state, tables, row, row_f, t_ms, type_number, match):
     """Take an order of which nothing is left out of every feature; it is marked gone in the orders already."""
     touched = match | tables.types[type_number, T_UNTIL]
@@ -305,7 +305,7 @@ def take_order(state, tables, row, row_f, t_ms, type_number, match):
         f += 1
 
 
-@inlined
+@borrowing
 def recall_since(state, tables, f, row, at):
     """Rebuild a `since` from what is kept and the orders that are left."""
     first = tables.features[f, F_FIRST] == 1
@@ -323,7 +323,7 @@ def recall_since(state, tables, f, row, at):
             since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, False, False)
 
 
-@inlined
+@borrowing
 def recall_days(state, tables, f, row, at):
     """Rebuild the active days from what is kept and the orders that are left."""
     row[at + DAYS_NOW] = row[at + DAYS_KEPT]
@@ -333,7 +333,7 @@ def recall_days(state, tables, f, row, at):
             days_add(row, at, day_of(tables, state.pool[order + ORDER_TIME]), False)
 
 
-@inlined
+@borrowing
 def keep_order(tables, row, t_ms, type_number, match):
     """Fold an order that leaves the memory into what cannot be undone."""
     touched = match | tables.types[type_number, T_UNTIL]
@@ -351,7 +351,7 @@ def keep_order(tables, row, t_ms, type_number, match):
         f += 1
 
 
-@inlined
+@borrowing
 def plain_value(tables, f, row, row_f, t_ms):
     """Evaluate a feature that is no ratio; NaN when undefined."""
     kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
@@ -371,7 +371,7 @@ def plain_value(tables, f, row, row_f, t_ms):
     return float(bit_count(days_alive(tables, f, row, at, t_ms)))
 
 
-@inlined
+@borrowing
 def feature_value(tables, f, row, row_f, t_ms):
     """Evaluate a feature at a time not before the user's last; NaN when undefined."""
     kind = tables.features[f, F_KIND]
@@ -383,7 +383,7 @@ def feature_value(tables, f, row, row_f, t_ms):
     return plain_value(tables, tables.features[f, F_OVER], row, row_f, t_ms) / under
 
 
-@inlined
+@borrowing
 def next_leave(tables, f, row, t_ms):
     """Answer the first instant after t at which something leaves a window or the active days; -1 for never."""
     kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]

@@ -9,7 +9,7 @@ import numpy as np
 
 from scoring.deadlines import advance_below, fall_due, next_fall
 from scoring.features import feature_value
-from scoring.jit import inlined
+from scoring.borrowing import borrowing
 from scoring.row import AS_OF, BELOW_SINCE, FALLS_AT, LAST_FALL, NEVER, NONE, RUNG, SEQ, STALE
 from scoring.row import SINCE as ENTERED
 from scoring.scores import curve_points, ladder_at, ladder_score
@@ -41,7 +41,7 @@ from scoring.tables import (
 )
 
 
-@inlined
+@borrowing
 def mark_dirty(state, r):
     """List a user for the next commit."""
     if not state.dirty[r]:
@@ -50,7 +50,7 @@ def mark_dirty(state, r):
         state.counts[C_DIRTY] += 1
 
 
-@inlined
+@borrowing
 def highest_entered(tables, ladder, rung, score):
     """Answer the highest rung above the present one whose enter_at the score reaches, else the present one."""
     first = tables.ladders[ladder, L_RUNG]
@@ -59,7 +59,7 @@ def highest_entered(tables, ladder, rung, score):
     return rung
 
 
-@inlined
+@borrowing
 def highest_kept(tables, ladder, rung, score, steps):
     """Answer the highest lower rung whose keep_at the score reaches, at most so many steps down (0: no limit)."""
     first = tables.ladders[ladder, L_RUNG]
@@ -70,7 +70,7 @@ def highest_kept(tables, ladder, rung, score, steps):
     return target
 
 
-@inlined
+@borrowing
 def move(tables, state, changes, r, ladder, target, score, cause, event):
     """Put a user on another rung and record the change; the next fall is exact from here."""
     row, row_f = state.rows[r], state.rows_f[r]
@@ -96,7 +96,7 @@ def move(tables, state, changes, r, ladder, target, score, cause, event):
     explain_parts(tables, ladder, row, row_f, as_of_ms, changes.values[number], changes.points[number])
 
 
-@inlined
+@borrowing
 def explain_parts(tables, ladder, row, row_f, t_ms, values, points):
     """Write each part's value (NaN when undefined) and points at a time not before the user's own."""
     score = tables.ladders[ladder, L_SCORE]
@@ -107,7 +107,7 @@ def explain_parts(tables, ladder, row, row_f, t_ms, values, points):
         points[part - start] = curve_points(tables, part, value)
 
 
-@inlined
+@borrowing
 def judge(tables, state, changes, r, ladder, cause, event):
     """Look at a ladder after an event: rise at once, or fall if the fall is due; tell whether it moved."""
     row, row_f = state.rows[r], state.rows_f[r]
@@ -129,7 +129,7 @@ def judge(tables, state, changes, r, ladder, cause, event):
     return True
 
 
-@inlined
+@borrowing
 def pass_time(tables, row, row_f, to_ms):
     """Move a user's own time on: ladders that fall late write down since when they are below."""
     if to_ms <= row[AS_OF]:
@@ -141,7 +141,7 @@ def pass_time(tables, row, row_f, to_ms):
     row[AS_OF] = to_ms
 
 
-@inlined
+@borrowing
 def refine(tables, row, row_f, ladder):
     """Make a ladder's next fall exact."""
     at = ladder_at(tables, ladder)
@@ -149,7 +149,7 @@ def refine(tables, row, row_f, ladder):
     row[STALE] &= ~(np.int64(1) << ladder)
 
 
-@inlined
+@borrowing
 def refine_until(tables, row, row_f, limit_ms):
     """Make every next fall exact that might be due by a limit; answer the earliest of all."""
     earliest = NEVER
@@ -161,7 +161,7 @@ def refine_until(tables, row, row_f, limit_ms):
     return earliest
 
 
-@inlined
+@borrowing
 def fire_due(tables, state, changes, r, limit_ms, cause):
     """Work off a user's deadlines up to a limit, in the order of time, ladders in policy order."""
     row, row_f = state.rows[r], state.rows_f[r]

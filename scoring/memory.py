@@ -1,6 +1,6 @@
 """This file holds the kernels of a user's variable memory: blocks, remembered event ids and orders."""
 
-from scoring.jit import inlined
+from scoring.borrowing import borrowing
 from scoring.row import (
     ID_WORDS,
     IDS_AT,
@@ -20,7 +20,7 @@ from scoring.tables import M_IDS, M_LATENESS
 MIN_CLASS = 3
 
 
-@inlined
+@borrowing
 def size_class(words):
     """Answer the power of two that holds so many words."""
     found = MIN_CLASS
@@ -29,7 +29,7 @@ def size_class(words):
     return found
 
 
-@inlined
+@borrowing
 def allocate(state, words):
     """Take a block of at least so many words; the caller has made sure that the pool has room."""
     kind = size_class(words)
@@ -42,7 +42,7 @@ def allocate(state, words):
     return block
 
 
-@inlined
+@borrowing
 def release(state, block, words):
     """Give a block back to the free list of its size."""
     kind = size_class(words)
@@ -50,19 +50,26 @@ def release(state, block, words):
     state.heap[1 + kind] = block
 
 
-@inlined
+@borrowing
+def copy_words(target, at, source, start, words):
+    """Copy words one by one; a slice would make a new array when source and target may overlap."""
+    for word in range(words):
+        target[at + word] = source[start + word]
+
+
+@borrowing
 def grow(state, row, at_word, cap_word, used_words, words):
     """Move a list into a block of at least so many words; `cap` is kept in words."""
     block = allocate(state, words)
     old = row[at_word]
-    state.pool[block : block + used_words] = state.pool[old : old + used_words]
+    copy_words(state.pool, block, state.pool, old, used_words)
     if row[cap_word]:
         release(state, old, row[cap_word])
     row[at_word] = block
     row[cap_word] = 1 << size_class(words)
 
 
-@inlined
+@borrowing
 def remembers_id(state, row, tables, id_hash):
     """Tell whether an applied event with this id is within the allowed lateness of the user's newest."""
     oldest = row[NEWEST] - tables.limits[M_LATENESS]
@@ -73,7 +80,7 @@ def remembers_id(state, row, tables, id_hash):
     return False
 
 
-@inlined
+@borrowing
 def forget_old_ids(state, row, tables):
     """Drop the ids that lateness has passed, keeping the order of the others."""
     oldest = row[NEWEST] - tables.limits[M_LATENESS]
@@ -86,7 +93,7 @@ def forget_old_ids(state, row, tables):
     row[IDS_COUNT] = kept
 
 
-@inlined
+@borrowing
 def remember_id(state, row, tables, id_hash, event_time_ms):
     """Remember an applied event; beyond the bound the id that was applied first is forgotten, and counted."""
     limit = tables.limits[M_IDS]
@@ -107,7 +114,7 @@ def remember_id(state, row, tables, id_hash, event_time_ms):
     row[IDS_COUNT] += 1
 
 
-@inlined
+@borrowing
 def find_order(state, row, memory_ms, order_hash, event_time_ms):
     """Answer where the newest remembered order with this id stands in the pool, or -1."""
     at = row[ORDERS_AT]
@@ -121,7 +128,7 @@ def find_order(state, row, memory_ms, order_hash, event_time_ms):
     return -1
 
 
-@inlined
+@borrowing
 def forget_first_order(state, row):
     """Drop the order that was applied first; the caller has folded it into what cannot be undone."""
     at, count = row[ORDERS_AT], row[ORDERS_COUNT]
@@ -130,7 +137,7 @@ def forget_first_order(state, row):
     row[ORDERS_COUNT] = count - 1
 
 
-@inlined
+@borrowing
 def append_order(state, row, order_hash, event_time_ms, amount_minor, match, type_number):
     """Remember an order behind the others."""
     count = row[ORDERS_COUNT]

@@ -3,8 +3,9 @@
 import numpy as np
 from numba import types
 
-from scoring.jit import inlined, kernel
-from scoring.memory import allocate, forget_old_ids, size_class
+from scoring.borrowing import borrowing
+from scoring.jit import kernel
+from scoring.memory import allocate, copy_words, forget_old_ids, size_class
 from scoring.row import (
     FALLS_AT,
     ID_WORDS,
@@ -53,14 +54,14 @@ def pack_rows(state, rows, fingerprint, start, stored):
             at += words
 
 
-@inlined
+@borrowing
 def restore_block(state, row, stored, at, words, at_word, cap_word):
     """Give a remembered list a block again."""
     row[at_word] = 0
     row[cap_word] = 0
     if words:
         block = allocate(state, words)
-        state.pool[block : block + words] = stored[at : at + words]
+        copy_words(state.pool, block, stored, at, words)
         row[at_word] = block
         row[cap_word] = 1 << size_class(words)
 

@@ -5,7 +5,7 @@ score  the sum or the maximum of its parts; it reaches h when score >= h - 1e-9 
 """
 
 from scoring.features import feature_value
-from scoring.jit import inlined
+from scoring.borrowing import borrowing
 from scoring.row import AS_OF, LADDER_WORDS, RUNG
 from scoring.tables import (
     L_RUNG,
@@ -21,7 +21,7 @@ from scoring.tables import (
 )
 
 
-@inlined
+@borrowing
 def curve_points(tables, part, value):
     """Evaluate a part's curve; NaN gives 0."""
     start, end = tables.parts[part, P_POINT], tables.parts[part, P_POINT_END]
@@ -40,7 +40,7 @@ def curve_points(tables, part, value):
     return tables.points[end - 1, 1]
 
 
-@inlined
+@borrowing
 def score_at(tables, s, row, row_f, t_ms):
     """Evaluate a score at a time not before the user's last."""
     start, end = tables.scores[s, S_PART], tables.scores[s, S_PART_END]
@@ -55,13 +55,13 @@ def score_at(tables, s, row, row_f, t_ms):
     return total
 
 
-@inlined
+@borrowing
 def ladder_at(tables, ladder):
     """Answer where a ladder's words stand in a row."""
     return tables.limits[M_LADDERS_AT] + LADDER_WORDS * ladder
 
 
-@inlined
+@borrowing
 def is_below(tables, ladder, row, row_f, t_ms):
     """Tell whether a ladder's score is below the keep_at of the present rung at a time."""
     rung = row[ladder_at(tables, ladder) + RUNG]
@@ -69,7 +69,7 @@ def is_below(tables, ladder, row, row_f, t_ms):
     return score < tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
 
 
-@inlined
+@borrowing
 def slack(tables, ladder, row, row_f, t_ms):
     """Answer how far a ladder's score is above the present rung's keep_at; negative when below."""
     rung = row[ladder_at(tables, ladder) + RUNG]
@@ -77,7 +77,7 @@ def slack(tables, ladder, row, row_f, t_ms):
     return score - tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
 
 
-@inlined
+@borrowing
 def ladder_score(tables, ladder, row, row_f):
     """Evaluate a ladder's score at the user's own time."""
     return score_at(tables, tables.ladders[ladder, L_SCORE], row, row_f, row[AS_OF])

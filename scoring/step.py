@@ -4,7 +4,8 @@ import numba
 import numpy as np
 
 from scoring.features import keep_order, note_event, take_money, take_order
-from scoring.jit import inlined, kernel
+from scoring.borrowing import borrowing
+from scoring.jit import kernel
 from scoring.ladders import (
     explain_parts,
     fire_due,
@@ -102,14 +103,14 @@ TABLES, STATE, CHANGES, EVENTS = _tables_type(), _state_type(), _changes_type(),
 INT = numba.types.int64
 
 
-@inlined
+@borrowing
 def has_room(tables, state, changes):
     """Tell whether the next user fits: his changes into the record, his blocks into the pool."""
     room = changes.facts.shape[0] - state.counts[C_CHANGES]
     return room >= tables.limits[M_CHANGES] and state.pool.shape[0] - state.heap[0] >= tables.limits[M_POOL]
 
 
-@inlined
+@borrowing
 def begin(tables, row, event_time_ms):
     """Put a new user on rung 0 of every ladder from his first event."""
     row[FIRST_SEEN] = event_time_ms
@@ -119,7 +120,7 @@ def begin(tables, row, event_time_ms):
         row[ladder_at(tables, ladder) + ENTERED] = event_time_ms
 
 
-@inlined
+@borrowing
 def fate_of(tables, state, events, i, row):
     """Decide what becomes of a decoded message of a known type, in the contract's order."""
     event_time_ms, type_number = events.event_time_ms[i], events.type[i]
@@ -140,7 +141,7 @@ def fate_of(tables, state, events, i, row):
     return UNKNOWN_ORDER if known == NO_ORDER else APPLIED
 
 
-@inlined
+@borrowing
 def place_order(tables, state, events, i, row):
     """Remember an order; the one applied first leaves when there are too many, or when no refund can reach it."""
     type_number, memory_ms = events.type[i], tables.limits[M_ORDER_MEMORY]
@@ -174,7 +175,7 @@ def place_order(tables, state, events, i, row):
     row[SPEND] += events.amount_minor[i]
 
 
-@inlined
+@borrowing
 def undo_order(tables, state, events, i, row, row_f):
     """
     Take a refund out of its order, at the order's time; answer the amount taken and the features touched.
@@ -201,7 +202,7 @@ def undo_order(tables, state, events, i, row, row_f):
     return taken, match | tables.types[type_number, T_UNTIL]
 
 
-@inlined
+@borrowing
 def settle(tables, row, ladder, touched, lowered):
     """
     Keep a ladder's next fall true after an event that did not move it: exact, or a lower bound to be refined.
@@ -222,7 +223,7 @@ def settle(tables, row, ladder, touched, lowered):
         row[STALE] |= np.int64(1) << ladder
 
 
-@inlined
+@borrowing
 def apply_event(tables, state, changes, events, i, r):
     """Apply one message to its user: features, then every ladder in policy order."""
     row, row_f = state.rows[r], state.rows_f[r]

@@ -5,14 +5,15 @@ from numba import types
 
 from scoring.events import Bytes, Int64s
 from scoring.hashing import hash_bytes
-from scoring.jit import inlined, kernel
+from scoring.borrowing import borrowing
+from scoring.jit import kernel
 
 EMPTY = -1
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 INTS = types.int64[::1]
 
 
-@inlined
+@borrowing
 def same_id(arena, at, source, start, size):
     """Compare two ids of the same length."""
     for i in range(size):
