@@ -2,18 +2,33 @@
 
 With no event a score can only fall, except that a ratio may move when a bucket leaves. So time is cut at the
 instants at which a bucket of a ratio's inputs leaves; between two of them the score does not rise, and the
-first whole second below keep_at is found by bracketing. Definitions: docs/policy.md#deadlines.
+first whole second below keep_at is found by bracketing: at the bends of the curves, then by chords. Definitions: docs/policy.md#deadlines.
 """
 
 from scoring.features import next_leave
+import numpy as np
+
 from scoring.borrowing import borrowing
-from scoring.row import AS_OF, BELOW_SINCE, LAST_FALL, NEVER, NONE
+from scoring.row import (
+    AS_OF,
+    BELOW_SINCE,
+    DECAYED_AT,
+    DECAYED_VALUE,
+    LAST_FALL,
+    NEVER,
+    NONE,
+    SINCE_NOW,
+)
 from scoring.row import SINCE as ENTERED
 from scoring.scores import is_below, ladder_at, slack
 from scoring.tables import (
+    DECAYED,
+    F_AT,
+    F_HALF_LIFE,
     F_KIND,
     F_OVER,
     F_UNDER,
+    F_UNIT,
     L_DELAYED,
     L_DWELL,
     L_GRACE,
@@ -21,13 +36,16 @@ from scoring.tables import (
     L_SCORE,
     L_STEP_PERIOD,
     P_FEATURE,
+    P_POINT,
+    P_POINT_END,
     RATIO,
     S_PART,
     S_PART_END,
+    SINCE,
 )
 
 HORIZON_MS = 253_402_300_799_000  # the last second of the year 9999: later falls do not exist
-FIRST_STRIDE_S = 3600
+FIRST_STRIDE_S = 86_400
 
 
 @borrowing
@@ -48,53 +66,79 @@ def next_ratio_move(tables, ladder, row, t_ms):
 
 
 @borrowing
+def kink_after(tables, part, point, row, row_f):
+    """Answer the last whole second not after a part's curve bends at one of its points; -1 if it never does."""
+    f = tables.parts[part, P_FEATURE]
+    kind, at, x = tables.features[f, F_KIND], tables.features[f, F_AT], tables.points[point, 0]
+    if kind == SINCE and row[at + SINCE_NOW] != NONE:
+        return (row[at + SINCE_NOW] + int(x * 1000.0)) // 1000
+    if kind == DECAYED and x > 0.0:
+        times = row_f[at + DECAYED_VALUE] * tables.feature_floats[f, F_UNIT] / x
+        if times > 1.0:
+            age_ms = tables.feature_floats[f, F_HALF_LIFE] * np.log2(times)
+            return (row[at + DECAYED_AT] + int(age_ms)) // 1000
+    return -1
+
+
+@borrowing
 def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     """
     Find the first whole second in (after, until] at which the score is below; NONE if there is none.
 
-    The score must not rise in between. Brackets by growing strides, then narrows by the Illinois form of
-    regula falsi with a bisection whenever that is slow (a leaving bucket makes steps).
+    The score must not rise in between. The bracket is cut at every instant at which a curve bends, so that
+    what is left of it is smooth but for leaving buckets; then it is narrowed.
     """
     low = after_ms // 1000 + 1
     high = until_ms // 1000
-    if low > high or not is_below(tables, ladder, row, row_f, high * 1000):
+    if low > high:
+        return NONE
+    high_slack = slack(tables, ladder, row, row_f, high * 1000)
+    if high_slack >= 0.0:
         return NONE
     low_slack = slack(tables, ladder, row, row_f, low * 1000)
     if low_slack < 0.0:
         return low * 1000
+    score = tables.ladders[ladder, L_SCORE]
+    for part in range(tables.scores[score, S_PART], tables.scores[score, S_PART_END]):
+        for point in range(tables.parts[part, P_POINT], tables.parts[part, P_POINT_END]):
+            kink = kink_after(tables, part, point, row, row_f)
+            if low < kink < high:
+                kink_slack = slack(tables, ladder, row, row_f, kink * 1000)
+                if kink_slack < 0.0:
+                    high, high_slack = kink, kink_slack
+                else:
+                    low, low_slack = kink, kink_slack
     stride = FIRST_STRIDE_S
-    high_slack = 0.0
     while low + stride < high:
-        high_slack = slack(tables, ladder, row, row_f, (low + stride) * 1000)
-        if high_slack < 0.0:
-            high = low + stride
+        stride_slack = slack(tables, ladder, row, row_f, (low + stride) * 1000)
+        if stride_slack < 0.0:
+            high, high_slack = low + stride, stride_slack
             break
-        low, low_slack = low + stride, high_slack
+        low, low_slack = low + stride, stride_slack
         stride *= 4
-    if high_slack >= 0.0:
-        high_slack = slack(tables, ladder, row, row_f, high * 1000)
     return narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack)
 
 
 @borrowing
 def narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack):
-    """Narrow a bracket in whole seconds (slack >= 0 at low, < 0 at high) to the first second below."""
+    """
+    Narrow a bracket in whole seconds (slack >= 0 at low, < 0 at high) to the first second below.
+
+    The Illinois form of regula falsi, with a bisection after every two chords: a leaving bucket makes steps.
+    """
     steps = 0
-    low_weight, high_weight = low_slack, high_slack
     while high - low > 1:
         middle = (low + high) // 2
-        if (
-            steps % 3 != 2
-        ):  # Two guesses by the chord, then one bisection: never slower than log2 by more than 3.
-            guess = low + int((high - low) * (low_weight / (low_weight - high_weight)))
+        if steps % 3 != 2:
+            guess = low + int((high - low) * (low_slack / (low_slack - high_slack)))
             middle = min(max(guess, low + 1), high - 1)
         middle_slack = slack(tables, ladder, row, row_f, middle * 1000)
         if middle_slack < 0.0:
-            high, high_weight = middle, middle_slack
-            low_weight *= 0.5
+            high, high_slack = middle, middle_slack
+            low_slack *= 0.5
         else:
-            low, low_weight = middle, middle_slack
-            high_weight *= 0.5
+            low, low_slack = middle, middle_slack
+            high_slack *= 0.5
         steps += 1
     return high * 1000
 
