@@ -22,6 +22,8 @@ _DEFAULTS = {
 }
 _PROMISES = {
     "enable.idempotence": True,
+    # A message that fails for good stops the producer before any later one of its partition can land.
+    "enable.gapless.guarantee": True,
     # Never give up on an entry while the broker is away: what is durable is published in the end.
     "delivery.timeout.ms": 0,
 }
@@ -33,7 +35,6 @@ class _Shard:
 
     def __init__(self) -> None:
         self.deliveries: deque[_Delivery] = deque()
-        self.lanes: dict[bytes, deque[_Delivery]] = {}
         self.delivered_to: str | None = None
         self.is_forgotten = False
 
@@ -56,8 +57,9 @@ class Relay:
     """
     Deliver entries at least once and each user's in order; not thread-safe.
 
-    A user has one entry on the way at a time, the next follows its confirmation. So an entry that fails and
-    is produced again can never arrive behind a later one of its user, and it holds up nobody else.
+    Entries go out one behind the other without waiting. One that fails stops the producer before a later one
+    of its partition can land (librdkafka's gapless guarantee); a new producer then begins with the first
+    entry that is not confirmed.
 
     Args:
         kafka: librdkafka settings; those the promises rest on are overridden.
@@ -76,10 +78,10 @@ class Relay:
         self._topics = {"change": changes_topic, "dead_letter": dead_letters_topic}
         self._in_flight_max = in_flight_max
         self._producer = self._new_producer()
-        self._is_broken = False
+        self._broken_s: float | None = None
+        self._held_until_s = float("-inf")
         self._shards: dict[int, _Shard] = {}
-        self._ready: deque[_Delivery] = deque()
-        self._failed: deque[tuple[float, _Delivery]] = deque()
+        self._waiting: deque[_Delivery] = deque()
         self._in_flight = 0
         self._logged_s = float("-inf")
         self.failures = 0
@@ -88,26 +90,17 @@ class Relay:
     def publish(self, partition: int, entries: Iterable[OutboxEntry]) -> None:
         """Take over entries of a shard in stream order; they must be durable. Never blocks."""
         shard = self._shards.setdefault(partition, _Shard())
-        for entry in entries:
-            delivery = _Delivery(shard, entry)
-            shard.deliveries.append(delivery)
-            if entry.key is None:
-                self._ready.append(delivery)
-            elif entry.key in shard.lanes:
-                shard.lanes[entry.key].append(delivery)
-            else:
-                shard.lanes[entry.key] = deque()
-                self._ready.append(delivery)
+        deliveries = [_Delivery(shard, entry) for entry in entries]
+        shard.deliveries.extend(deliveries)
+        self._waiting.extend(deliveries)
         self._pump()
 
     def poll(self) -> None:
-        """Serve confirmations, produce again what failed, and hand over what was waiting."""
+        """Serve confirmations, begin again after a failure, and hand over what was waiting."""
         self._producer.poll(0)
-        if self._is_broken and self._in_flight == 0:
-            self._producer, self._is_broken = self._new_producer(), False
-        now_s = time.monotonic()
-        while self._failed and self._failed[0][0] <= now_s:
-            self._ready.append(self._failed.popleft()[1])
+        if self._broken_s is not None and self._in_flight == 0:
+            if time.monotonic() - self._broken_s >= _RETRY_PAUSE_S:
+                self._begin_again()
         self._pump()
 
     def delivered_to(self, partition: int) -> str | None:
@@ -126,7 +119,6 @@ class Relay:
         if shard is not None:
             shard.is_forgotten = True
             shard.deliveries.clear()
-            shard.lanes.clear()
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until nothing is pending; False when the time was not enough."""
@@ -144,20 +136,34 @@ class Relay:
         self._producer.flush(1.0)
 
     def _new_producer(self) -> Producer:
-        return Producer(self._config, logger=_log)
+        # Errors of the connection heal by themselves; fatal ones are heard of by every message's confirmation.
+        return Producer({**self._config, "error_cb": lambda error: None}, logger=_log)
+
+    def _begin_again(self) -> None:
+        self._producer, self._broken_s = self._new_producer(), None
+        self._waiting = deque(
+            delivery
+            for shard in self._shards.values()
+            for delivery in shard.deliveries
+            if not delivery.is_delivered
+        )
 
     def _pump(self) -> None:
-        while self._ready and self._in_flight < self._in_flight_max and not self._is_broken:
-            delivery = self._ready[0]
+        if self._broken_s is not None or time.monotonic() < self._held_until_s:
+            return
+        while self._waiting and self._in_flight < self._in_flight_max:
+            delivery = self._waiting[0]
             if not delivery.shard.is_forgotten:
                 try:
                     self._produce(delivery)
                 except BufferError:  # The producer's own bound; confirmations make room.
                     self._producer.poll(0)
                     return
-                except KafkaException as error:
-                    self._fail(delivery, error.args[0])
-            self._ready.popleft()
+                except KafkaException as error:  # Refused before it left: it stays the next to go.
+                    self._note_failure(delivery, error.args[0])
+                    self._held_until_s = time.monotonic() + _RETRY_PAUSE_S
+                    return
+            self._waiting.popleft()
 
     def _produce(self, delivery: _Delivery) -> None:
         entry = delivery.entry
@@ -173,35 +179,23 @@ class Relay:
     def _settle(self, delivery: _Delivery, error: KafkaError | None, _: Message) -> None:
         self._in_flight -= 1
         if error is not None:
-            self._fail(delivery, error)
+            self._break(delivery, error)
         elif not delivery.shard.is_forgotten:
             self.published += 1
             delivery.is_delivered = True
             delivery.shard.advance()
-            self._follow(delivery)
 
-    def _follow(self, delivery: _Delivery) -> None:
-        """Let the user's next entry go."""
-        lanes, key = delivery.shard.lanes, delivery.entry.key
-        if key is None:
-            return
-        if lanes[key]:
-            self._ready.append(lanes[key].popleft())
-        else:
-            del lanes[key]
-
-    def _fail(self, delivery: _Delivery, error: KafkaError) -> None:
-        is_fatal = error.fatal() or error.code() == KafkaError._FATAL
-        if is_fatal and not self._is_broken:
-            self._is_broken = True
+    def _break(self, delivery: _Delivery, error: KafkaError) -> None:
+        """Take everything back that is on its way; what was confirmed stays confirmed."""
+        if self._broken_s is None:
+            self._broken_s = time.monotonic()
             self._producer.purge()
-        if delivery.shard.is_forgotten:
-            return
+            self._note_failure(delivery, error)
+
+    def _note_failure(self, delivery: _Delivery, error: KafkaError) -> None:
         self.failures += 1
-        now_s = time.monotonic()
-        self._failed.append((now_s + _RETRY_PAUSE_S, delivery))
-        if now_s - self._logged_s >= _LOG_PAUSE_S:
-            self._logged_s = now_s
+        if time.monotonic() - self._logged_s >= _LOG_PAUSE_S:
+            self._logged_s = time.monotonic()
             topic = self._topics[delivery.entry.kind]
             _log.warning(
                 "event=relay.failed topic=%s entry=%s error=%s", topic, delivery.entry.id, error.name()
