@@ -131,8 +131,9 @@ class Relay:
         return True
 
     def close(self) -> None:
-        """Drop what the producer still holds; it is in the outbox."""
-        self._producer.purge()
+        """Drop what has not left yet, it is in the outbox, and hear of what has."""
+        self._broken_s = time.monotonic()
+        self._producer.purge(in_flight=False)
         self._producer.flush(1.0)
 
     def _new_producer(self) -> Producer:
