@@ -53,4 +53,6 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --only-binary :all: -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@echo "compiling the kernels, once"
+	@$(BIN)/python -c 'import scoring.migration, sinks.profile_encoder'
 	@touch $@

@@ -9,7 +9,7 @@ from scoring.policy import (
     ACTIVE_DAYS_SPAN_MS,
     BUCKETS_MAX,
     DAY_MS,
-    FEATURES_COUNTING_MAX,
+    FEATURES_MAX,
     EventType,
     Feature,
     Where,
@@ -36,11 +36,8 @@ def read_features(draft: Draft, events: tuple[EventType, ...]) -> tuple[Feature,
     """Answer the features whose kind is known."""
     read = (_read_feature(draft, name, events) for name in draft.keys("features"))
     features = tuple(feature for feature in read if feature is not None)
-    counting = sum(feature.counts_events for feature in features)
-    if counting > FEATURES_COUNTING_MAX:
-        draft.report(
-            ("features",), f"at most {FEATURES_COUNTING_MAX} features may count events, got {counting}"
-        )
+    if len(features) > FEATURES_MAX:
+        draft.report(("features",), f"must be at most {FEATURES_MAX}, got {len(features)}")
     for feature in features:
         if feature.kind == "ratio":
             _check_ratio(draft, feature, features)

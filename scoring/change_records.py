@@ -39,7 +39,10 @@ class ChangeRecords:
         )
         policy = compiled.policy
         scores = {score.name: score for score in policy.scores}
-        self._ladders = [(ladder, scores[ladder.score].parts) for ladder in policy.ladders]
+        self._ladders = [
+            (ladder.name, ladder.rungs, [part.feature for part in scores[ladder.score].parts])
+            for ladder in policy.ladders
+        ]
         self._label = f"{policy.name}@{policy.version}"
 
     def take(
@@ -48,26 +51,35 @@ class ChangeRecords:
         """Answer (row, change) in the order they happened, and start over."""
         count = int(users.state.counts[C_CHANGES])
         users.state.counts[C_CHANGES] = 0
-        return [self._change(users, n, cause_event_id) for n in range(count)]
+        columns = (self.arrays.facts, self.arrays.score, self.arrays.values, self.arrays.points)
+        records = zip(*(column[:count].tolist() for column in columns), strict=True)
+        return [
+            (fact[X_ROW], self._change(users.index.user(fact[X_ROW]), cause_event_id(fact[X_EVENT]), fact, *numbers))
+            for fact, *numbers in records
+        ]
 
     def _change(
-        self, users: UserRows, n: int, cause_event_id: Callable[[int], str | None]
-    ) -> tuple[int, LadderChange]:
-        fact = self.arrays.facts[n].tolist()
-        ladder, parts = self._ladders[fact[X_LADDER]]
-        score, target = float(self.arrays.score[n]), fact[X_TO]
-        above = ladder.rungs[target + 1] if target + 1 < len(ladder.rungs) else None
-        values, points = self.arrays.values[n].tolist(), self.arrays.points[n].tolist()
-        change = LadderChange(
-            user_id=users.index.user(fact[X_ROW]).decode(),
+        self,
+        user_id: bytes,
+        cause_event_id: str | None,
+        fact: list[int],
+        score: float,
+        values: list[float],
+        points: list[float],
+    ) -> LadderChange:
+        ladder, rungs, features = self._ladders[fact[X_LADDER]]
+        target = fact[X_TO]
+        above = rungs[target + 1] if target + 1 < len(rungs) else None
+        return LadderChange(
+            user_id=user_id.decode(),
             seq=fact[X_SEQ],
-            ladder=ladder.name,
-            from_rung=ladder.rungs[fact[X_FROM]].name,
-            to_rung=ladder.rungs[target].name,
+            ladder=ladder,
+            from_rung=rungs[fact[X_FROM]].name,
+            to_rung=rungs[target].name,
             from_rank=fact[X_FROM],
             to_rank=target,
             cause=CAUSES[fact[X_CAUSE]],
-            cause_event_id=cause_event_id(fact[X_EVENT]),
+            cause_event_id=cause_event_id,
             score=score,
             effective_at_ms=fact[X_AT],
             previous_since_ms=fact[X_PREVIOUS_SINCE],
@@ -75,9 +87,8 @@ class ChangeRecords:
             next_points=max(0.0, above.enter_at - score) if above else None,
             falls_at_ms=None if fact[X_FALLS_AT] == NEVER else fact[X_FALLS_AT],
             why=tuple(
-                (part.feature, None if value != value else value, earned)
-                for part, value, earned in zip(parts, values, points, strict=False)
+                (feature, None if value != value else value, earned)
+                for feature, value, earned in zip(features, values, points, strict=False)
             ),
             policy=self._label,
         )
-        return fact[X_ROW], change

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -91,8 +92,7 @@ class EventBatch:
         return self.user_bytes[self.user_start[index] : self.user_start[index + 1]].tobytes()
 
 
-@dataclass(frozen=True, slots=True)
-class LadderChange:
+class LadderChange(msgspec.Struct, frozen=True):
     """
     Hold one move of one user on one ladder, as the change topic publishes it.
 

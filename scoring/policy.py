@@ -11,7 +11,7 @@ from typing import Literal
 
 DAY_MS = 86_400_000
 
-FEATURES_COUNTING_MAX = 62  # EventBatch.match is a signed 64-bit mask, a bit for each counting feature.
+FEATURES_MAX = 62  # EventBatch.match is a signed 64-bit mask, a bit for each feature.
 LADDERS_MAX = 62
 BUCKETS_MAX = 400
 ACTIVE_DAYS_SPAN_MS = 64 * DAY_MS  # One bit a day in one 64-bit word.
