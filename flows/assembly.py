@@ -1,0 +1,130 @@
+"""
+From settings to a running flow. This file makes the stages and what they share.
+
+Importing it compiles the kernels (or loads them from their cache), which can take a minute: the worker does
+that after its health endpoints are up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bytewax.dataflow import Dataflow
+from bytewax.run import cli_main
+
+from config.policy_file import policy_to_document
+from config.settings import Settings, redacted_url
+from flows.clock import Clock
+from flows.commit import Commit, Stamp
+from flows.decode import Decode
+from flows.emit import Emit, Emitter
+from flows.load import ShardLoader
+from flows.log import log
+from flows.measure import Measure
+from flows.membership import Membership, open_consumer
+from flows.pipeline import build
+from flows.progress import Progress
+from flows.score import Score
+from flows.source import Reader, Source
+from flows.stop import StopFlag
+from scoring.decoder import Decoder
+from scoring.policy import Policy
+from sinks.profile_encoder import ProfileEncoder
+from sinks.relay import Relay
+from sinks.shard_store import ShardStore
+
+FLUSH_S = 5.0
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """The dataflow of one worker, and what must be closed behind it."""
+
+    flow: Dataflow
+    store: ShardStore
+    relay: Relay
+    reader: Reader
+    commit: Commit
+    emitter: Emitter
+    progress: Progress
+
+    def run(self) -> bool:
+        """Run until the source ends and leave nothing in hand; False when a stage failed."""
+        try:
+            cli_main(self.flow)
+            if self.progress.failure is None:
+                self._finish()
+                log("info", "worker.stopped")
+            return self.progress.failure is None
+        finally:
+            self.relay.close()
+            self.reader.close()
+            self.store.close()
+
+    def _finish(self) -> None:
+        """Publish what is durable, and take it out of the outbox."""
+        if not self.relay.flush(FLUSH_S):
+            log("warn", "outbox.left", entries=self.progress.unpublished(), action="next owner publishes")
+        self.emitter.note()
+        self.commit.trim()
+        self.reader.report_offsets()
+
+
+def assemble(
+    settings: Settings, policy: Policy, progress: Progress, clock: Clock, stop: StopFlag, measure: Measure
+) -> Assembly:
+    """Make every stage of a worker and string them together."""
+    topics = settings.topics.input
+    store = ShardStore(settings.redis.url, settings.prefix, topics)
+    relay = Relay(settings.kafka, settings.topics.changes, settings.topics.dead_letters)
+    consumer = open_consumer(settings.kafka, settings.group)
+    loader = ShardLoader(
+        policy,
+        topics,
+        allowed_lateness_ms=settings.allowed_lateness_ms,
+        out_of_orderness_ms=settings.watermark.out_of_orderness_ms,
+        duplicates_per_user=settings.duplicates_per_user,
+    )
+    membership = Membership(consumer, store, topics, progress, _announcer(settings))
+    reader = Reader(consumer, membership, topics, progress, clock, stop, measure, settings.commit_interval_ms)
+    score = Score(
+        store,
+        loader,
+        progress,
+        clock,
+        measure,
+        topic_count=len(topics),
+        idle_after_ms=settings.watermark.idle_after_ms,
+        out_of_orderness_ms=settings.watermark.out_of_orderness_ms,
+    )
+    commit = Commit(
+        store,
+        lambda partition: ProfileEncoder(policy, settings.prefix, partition),
+        topics,
+        Stamp(policy_to_document(policy), loader.layout),
+        progress,
+        clock,
+        measure,
+    )
+    emitter = Emitter(relay, progress, measure)
+    decode = Decode(Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max))
+    flow = build(Source(reader), decode, score, commit, Emit(emitter), progress)
+    membership.subscribe()
+    return Assembly(flow, store, relay, reader, commit, emitter, progress)
+
+
+def _announcer(settings: Settings) -> Callable[[list[int]], None]:
+    """Say at every assignment, in one line, what this worker reads, writes and owns."""
+    topics = settings.topics
+    store = f"{redacted_url(settings.redis.url)} {settings.prefix}:*"
+
+    def announce(partitions: list[int]) -> None:
+        log(
+            "info",
+            "partitions.assigned",
+            reads=topics.input,
+            group=settings.group,
+            writes=(store, topics.changes, topics.dead_letters),
+            owns=partitions or "none",
+        )
+
+    return announce

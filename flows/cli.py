@@ -1,0 +1,157 @@
+"""The command `tierwise`. This file parses, calls, and sets the exit code."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.check import check
+from config.problems import ConfigError
+from config.settings import Settings
+from flows.measure import program_version
+from scoring.policy import Policy
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+RUN_TEXT = """\
+Score the events of the partitions that the consumer group gives this process, until SIGTERM or Ctrl-C.
+Start as many processes as you like, on as many machines: the group shares the partitions among them.
+/metrics, /live and /ready are served at http.host:http.port (one port for each worker of a machine)."""
+SETTINGS_TEXT = (
+    "settings file [tierwise.yaml if there is one]; TIERWISE_REDIS__URL and the like come before it"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; answer its exit code."""
+    parser = build_parser()
+    parsed = parser.parse_args(arguments)
+    if not hasattr(parsed, "run"):
+        parser.print_help()
+        return WRONG
+    code: int = parsed.run(parsed)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare every command with its options."""
+    parser = argparse.ArgumentParser(
+        prog="tierwise",
+        description="Score every user of a live event stream; keep ladders exact, in Redis, to the second.",
+        epilog="Exit codes: 0 done, 1 failed while running, 2 wrong settings, policy or usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"tierwise {program_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_run(commands)
+    _add_demo(commands)
+    _add_check(commands)
+    _add_explain(commands)
+    _add_dev(commands)
+    return parser
+
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def _add_run(commands: "Commands") -> None:
+    command = _command(commands, "run", "score the stream, as one worker of the group", RUN_TEXT)
+    _add_settings(command)
+    command.set_defaults(run=_run)
+
+
+def _add_demo(commands: "Commands") -> None:
+    text = "Start store and broker on this machine, generate a shop (or replay events), and watch it scored."
+    command = _command(commands, "demo", "see it all live, with nothing installed", text)
+    from flows.dev.demo import add_demo_arguments, run_demo
+
+    add_demo_arguments(command)
+    command.set_defaults(run=run_demo)
+
+
+def _add_check(commands: "Commands") -> None:
+    text = (
+        "Name every problem of the settings and of the policy they name, each with its path. Contacts nobody."
+    )
+    command = _command(commands, "check", "check settings and policy", text)
+    _add_settings(command)
+    command.set_defaults(run=_check)
+
+
+def _add_explain(commands: "Commands") -> None:
+    text = (
+        "Tell where a user stands and why: rung, score, each part's value and points, what is missing\n"
+        "to the next rung, when and why the user falls if nothing happens. Reads the store alone."
+    )
+    command = _command(commands, "explain", "tell why a user is where they are", text)
+    command.add_argument("user", metavar="USER", help="user id, as the events spell it")
+    command.add_argument("--json", action="store_true", help="one JSON document instead of text")
+    _add_settings(command)
+    command.set_defaults(run=_explain)
+
+
+def _add_dev(commands: "Commands") -> None:
+    command = _command(commands, "dev", "servers for working on tierwise", "Servers for working on tierwise.")
+    inner = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    text = "Start a store and a broker with all topics, print settings that reach them, and wait for Ctrl-C."
+    up = _command(inner, "up", "start embedded store and broker", text)
+    from flows.dev.up import run_dev_up
+
+    up.set_defaults(run=run_dev_up)
+
+
+def _command(commands: "Commands", name: str, summary: str, text: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--settings", type=Path, metavar="FILE", help=SETTINGS_TEXT)
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    found = _checked(parsed.settings)
+    if found is None:
+        return WRONG
+    from flows.worker import run
+
+    return run(*found)
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    found = _checked(parsed.settings)
+    if found is None:
+        return WRONG
+    settings, policy = found
+    print(f"ok: {settings.source} and {settings.policy} ({policy.name}@{policy.version})")
+    return DONE
+
+
+def _explain(parsed: argparse.Namespace) -> int:
+    found = _checked(parsed.settings)
+    if found is None:
+        return WRONG
+    from flows.explain import explain
+
+    return explain(found[0], parsed.user, as_json=parsed.json)
+
+
+def _checked(path: Path | None) -> tuple[Settings, Policy] | None:
+    """Read settings and policy; without a single problem, or print all of them."""
+    settings, policy, errors = check(path, os.environ)
+    if errors or policy is None:
+        _print_problems(errors)
+        return None
+    return settings, policy
+
+
+def _print_problems(errors: Sequence[ConfigError]) -> None:
+    for error in errors:
+        print(error, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,200 @@
+"""This file is the commit stage: what the shards changed goes to the store, each write atomic and fenced."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flows.clock import Clock
+from flows.items import Claimed, Committed, Dropped, Due, Released, Scored, Tick, Written
+from flows.log import log
+from flows.measure import Measure
+from flows.progress import Progress, ShardProgress
+from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.events import DeadLetter
+from sinks import change_topic, dead_letters
+from sinks.errors import StoreError, StoreFenced, StoreRolledBack
+from sinks.outbox import OutboxEntry
+from sinks.profile_encoder import ProfileEncoder
+from sinks.shard_store import Claim, ShardStore
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What every final write repeats: the policy and the row layout the rows were made with."""
+
+    policy: Mapping[str, Any]
+    layout: str
+
+
+@dataclass(slots=True)
+class _Owned:
+    claim: Claim
+    encoder: ProfileEncoder
+    place: tuple[dict[str, int], dict[str, int], int | None]
+    """Offsets, marks and watermark as last written."""
+
+
+class Commit:
+    """
+    Write what each shard changed: its users in chunks, then where reading goes on.
+
+    A crash between two chunks is harmless: what is read again is skipped by rows that are ahead. A lost
+    fence drops that shard only; a store that went back in time has it claimed and loaded again.
+    """
+
+    def __init__(
+        self,
+        store: ShardStore,
+        new_encoder: Callable[[int], ProfileEncoder],
+        topics: Sequence[str],
+        stamp: Stamp,
+        progress: Progress,
+        clock: Clock,
+        measure: Measure,
+    ) -> None:
+        self._store = store
+        self._new_encoder = new_encoder
+        self._topics = tuple(topics)
+        self._stamp = stamp
+        self._progress = progress
+        self._clock = clock
+        self._measure = measure
+        self._owned: dict[int, _Owned] = {}
+
+    def __call__(self, items: Sequence[Due]) -> list[Written]:
+        """Take one batch of items."""
+        written: list[Written] = []
+        for item in items:
+            match item:
+                case Claimed(claim):
+                    written += self._take(claim)
+                case Scored(plan):
+                    written += self._write(plan)
+                case Released(partition):
+                    self._owned.pop(partition, None)
+                    self._store.forget(partition)
+                    written.append(item)
+                case Tick():
+                    written += self.trim()
+                    written.append(item)
+        return written
+
+    def trim(self) -> list[Written]:
+        """Take what has been published out of the outboxes that no write of late has looked after."""
+        results: list[Written] = []
+        for partition, owned in list(self._owned.items()):
+            account = self._progress.shards.get(partition)
+            if account is not None and account.delivered != account.trimmed:
+                results += self._fenced(partition, partial(self._write_place, owned, ()))
+        return results
+
+    def _take(self, claim: Claim) -> list[Written]:
+        place = (dict(claim.offsets), dict(claim.marks), claim.watermark_ms)
+        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim.partition), place)
+        entries = self._store.load_outbox(claim)
+        if account := self._progress.shards.get(claim.partition):
+            account.written = dict(claim.offsets)
+        if entries:
+            log("info", "outbox.found", shard=claim.partition, entries=len(entries))
+        # What is in flight from a claim before this one no longer counts; what matters of it is in `entries`.
+        return [Dropped(claim.partition), Committed(claim.partition, entries)]
+
+    def _write(self, plan: CommitPlan) -> list[Written]:
+        owned = self._owned.get(plan.partition)
+        if owned is None:
+            return []
+        started_s = time.monotonic()
+        results = self._fenced(plan.partition, lambda: self._write_plan(owned, plan))
+        if plan.partition in self._owned:
+            self._measure.commit_made(plan, time.monotonic() - started_s)
+        return results
+
+    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxEntry]:
+        stored: list[OutboxEntry] = []
+        for chunk in plan.chunks:
+            stored += self._write_chunk(owned, chunk)
+            self._progress.beat()
+        offsets, marks, _ = owned.place
+        owned.place = (
+            offsets | self._by_topic(plan.next_offset),
+            marks | self._by_topic(plan.marks),
+            plan.watermark_ms,
+        )
+        stored += self._write_place(owned, self._set_aside(plan.dead_letters))
+        return stored
+
+    def _write_chunk(self, owned: _Owned, chunk: CommitChunk) -> list[OutboxEntry]:
+        entries = [change_topic.entry_of(change) for change in chunk.changes]
+        entries += self._set_aside(chunk.dead_letters)
+        commands, count = owned.encoder.encode(chunk)
+        trim_to = self._trim_to(owned)
+        stored = self._store.write_chunk(
+            owned.claim, commands, count, entries, owned.encoder.new_user_keys(chunk), trim_to
+        )
+        self._trimmed(owned, trim_to)
+        return stored
+
+    def _write_place(self, owned: _Owned, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+        offsets, marks, watermark_ms = owned.place
+        trim_to = self._trim_to(owned)
+        stored = self._store.write_final(
+            owned.claim,
+            offsets,
+            marks,
+            watermark_ms,
+            self._stamp.policy,
+            self._stamp.layout,
+            entries,
+            trim_to,
+        )
+        self._trimmed(owned, trim_to)
+        if account := self._account(owned):
+            account.written = offsets
+        return stored
+
+    def _fenced(self, partition: int, write: Callable[[], list[OutboxEntry]]) -> list[Written]:
+        """Write; when the shard turns out to be another's, or not as we left it, drop it."""
+        try:
+            stored = write()
+        except StoreFenced as error:
+            self._progress.lost(partition)
+            self._measure.shard_fenced()
+            log("warn", "store.fenced", shard=partition, action="drop", error=error)
+            return self._drop(partition)
+        except StoreRolledBack as error:
+            self._progress.rolled_back.add(partition)
+            self._measure.shard_rolled_back()
+            log("warn", "store.rolled_back", shard=partition, action="reload", error=error)
+            return self._drop(partition)
+        except StoreError as error:
+            self._measure.commit_refused(error)
+            raise
+        return [Committed(partition, stored)] if stored else []
+
+    def _drop(self, partition: int) -> list[Written]:
+        self._owned.pop(partition, None)
+        self._store.forget(partition)
+        return [Dropped(partition)]
+
+    def _account(self, owned: _Owned) -> ShardProgress | None:
+        return self._progress.shards.get(owned.claim.partition)
+
+    def _trim_to(self, owned: _Owned) -> str | None:
+        account = self._account(owned)
+        if account is None or account.delivered == account.trimmed:
+            return None
+        return account.delivered
+
+    def _trimmed(self, owned: _Owned, trim_to: str | None) -> None:
+        account = self._account(owned)
+        if account is not None and trim_to is not None:
+            account.trimmed = trim_to
+
+    def _set_aside(self, letters: Sequence[DeadLetter]) -> list[OutboxEntry]:
+        now_ms = self._clock.wall_ms()
+        return [dead_letters.entry_of(letter, now_ms) for letter in letters]
+
+    def _by_topic(self, values: Sequence[int | None]) -> dict[str, int]:
+        return {topic: value for topic, value in zip(self._topics, values, strict=True) if value is not None}

@@ -1,0 +1,89 @@
+"""What travels through the dataflow, control and data in one order. This file names the items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scoring.commit_plan import CommitPlan
+from scoring.events import EventBatch
+from sinks.outbox import OutboxEntry
+from sinks.shard_store import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Say that this worker has become the owner of a shard, and where its store stands."""
+
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Say that a shard is no longer ours: commit what is done, then forget it."""
+
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class RawBatch:
+    """
+    Hold messages of one topic partition in offset order, undecoded.
+
+    Attributes:
+        topic: index in the order of settings.
+        offsets, ingest_time_ms: int64, one per value; the broker's own time, -1 where it has none.
+    """
+
+    partition: int
+    topic: int
+    values: list[bytes | None]
+    offsets: npt.NDArray[np.int64]
+    ingest_time_ms: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class AtEnd:
+    """Say that a topic partition has no further message at the moment."""
+
+    partition: int
+    topic: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Ask every stage to finish what is in its hands: sweep deadlines, commit, publish."""
+
+    wall_ms: int
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Carry what a shard has changed since its last commit."""
+
+    plan: CommitPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Carry the outbox entries that a write has made durable, in the order of publishing."""
+
+    partition: int
+    entries: Sequence[OutboxEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Say that a shard was taken from us, or that the store forgot it: nothing of ours counts any more."""
+
+    partition: int
+
+
+Read = Claimed | Released | RawBatch | AtEnd | Tick
+Decoded = Claimed | Released | EventBatch | AtEnd | Tick
+Due = Claimed | Released | Scored | Tick
+Written = Committed | Released | Dropped | Tick

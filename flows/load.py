@@ -1,0 +1,108 @@
+"""From a claim to a shard in memory. This file loads stored rows, also into a changed policy."""
+
+from collections.abc import Callable, Sequence
+
+from config.policy_file import parse_policy
+from flows.log import log
+from scoring.migration import migrate
+from scoring.policy import Policy
+from scoring.row_codec import fingerprint_of
+from scoring.shard import Shard
+from scoring.tables import PolicyTables, compile_policy
+from sinks.shard_store import Claim, ShardStore
+
+
+class LayoutRefused(Exception):
+    """Say that stored rows cannot be read with these settings, and what to do."""
+
+
+class ShardLoader:
+    """
+    Make shards for one policy.
+
+    Args:
+        topics: input topics in the order of settings.
+        out_of_orderness_ms: how far a shard's watermark stays behind its newest event.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        topics: tuple[str, ...],
+        *,
+        allowed_lateness_ms: int,
+        out_of_orderness_ms: int,
+        duplicates_per_user: int,
+    ) -> None:
+        self._topics = topics
+        self._allowed_lateness_ms = allowed_lateness_ms
+        self._out_of_orderness_ms = out_of_orderness_ms
+        self._duplicates_per_user = duplicates_per_user
+        self._compiled = self._compile(policy)
+
+    @property
+    def layout(self) -> str:
+        """Name how the rows are laid out, as it is stored with a shard."""
+        return layout_text(self._compiled, self._topics)
+
+    def __call__(self, claim: Claim, store: ShardStore, beat: Callable[[], None]) -> Shard:
+        """Load every user of the shard; `beat` is called after every page."""
+        shard = self._resumed(self._compiled, claim)
+        if claim.layout in (None, self.layout):
+            for user_ids, rows in store.load_rows(claim):
+                shard.restore(user_ids, rows)
+                beat()
+        else:
+            self._take_over(claim, store, shard, beat)
+        return shard
+
+    def _take_over(self, claim: Claim, store: ShardStore, shard: Shard, beat: Callable[[], None]) -> None:
+        """
+        Fire what was due under the old policy, then judge every user under ours.
+
+        A crash in the middle leaves rows of both: each says which, and ours are not judged again.
+        """
+        before = self._compile(parse_policy(claim.policy or {}, f"the policy of shard {claim.partition:02d}"))
+        if layout_text(before, self._topics) != claim.layout:
+            raise LayoutRefused(
+                f"shard {claim.partition:02d}: its rows have the layout {claim.layout!r}, these settings "
+                f"make it {layout_text(before, self._topics)!r}; go back to the version and the topics "
+                "that wrote them, or start anew under another prefix"
+            )
+        old, ours = self._resumed(before, claim), self._compiled.layout.fingerprint
+        for user_ids, rows in store.load_rows(claim):
+            is_ours = [fingerprint_of(row) == ours for row in rows]
+            for holder, wanted in ((old, False), (shard, True)):
+                picked = [n for n, one in enumerate(is_ours) if one is wanted]
+                holder.restore([user_ids[n] for n in picked], [rows[n] for n in picked])
+            beat()
+        if claim.watermark_ms is not None:
+            old.fire(claim.watermark_ms)
+        migrate(old, shard)
+        labels = (f"{one.policy.name}@{one.policy.version}" for one in (before, self._compiled))
+        log(
+            "info",
+            "policy.changed",
+            shard=claim.partition,
+            users=len(shard.users),
+            before=next(labels),
+            now=next(labels),
+        )
+
+    def _resumed(self, compiled: PolicyTables, claim: Claim) -> Shard:
+        shard = Shard(compiled, claim.partition, self._topics, self._out_of_orderness_ms)
+        shard.resume([claim.marks.get(topic) for topic in self._topics], claim.watermark_ms)
+        return shard
+
+    def _compile(self, policy: Policy) -> PolicyTables:
+        return compile_policy(policy, len(self._topics), self._allowed_lateness_ms, self._duplicates_per_user)
+
+
+def layout_text(compiled: PolicyTables, topics: Sequence[str]) -> str:
+    """Spell a layout: the fingerprint of the rows, and the topics whose offsets stand in them."""
+    return f"{compiled.layout.fingerprint:x} {','.join(topics)}"
+
+
+def topics_of(layout: str) -> tuple[str, ...]:
+    """Read the topics back from a stored layout."""
+    return tuple(layout.partition(" ")[2].split(","))

@@ -1,0 +1,106 @@
+"""What the worker tells about itself. This file feeds the metrics, per batch or tick and never per event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+
+from flows.clock import Clock
+from flows.progress import Progress
+from scoring.commit_plan import CommitPlan
+from scoring.counters import Counters
+from scoring.policy import Policy
+from sinks.metrics import Metrics
+
+if TYPE_CHECKING:  # Importing it compiles kernels, and metrics are served before that.
+    from scoring.shard import Shard
+
+SLOW_PACE_MS = 5_000
+"""Counting every user's rungs reads all rows, so it is not done at every tick."""
+
+
+class Measure:
+    """Translate what the stages see into metrics."""
+
+    def __init__(self, policy: Policy, prefix: str, progress: Progress, clock: Clock) -> None:
+        self._metrics = Metrics(prefix, program_version(), f"{policy.name}@{policy.version}")
+        self._policy = policy
+        self._progress = progress
+        self._clock = clock
+        self._known: set[int] = set()
+        self._next_slow_ms = 0
+        self._relayed = (0, 0)
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """Give what /metrics shows."""
+        return self._metrics.registry
+
+    def commit_made(self, plan: CommitPlan, seconds: float) -> None:
+        """Note a commit that is in the store."""
+        self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
+        for chunk in plan.chunks:
+            self._metrics.observe_changes(chunk.changes)
+
+    def commit_refused(self, error: Exception) -> None:
+        """Note a commit that the store did not take, by the kind of its error."""
+        self._metrics.store_errors.labels(type(error).__name__).inc()
+
+    def shard_fenced(self) -> None:
+        """Note a shard that another worker took."""
+        self._metrics.shards_fenced.inc()
+
+    def shard_rolled_back(self) -> None:
+        """Note a shard that is loaded again because its store went back in time."""
+        self._metrics.shards_reloaded.inc()
+
+    def counted(self, partition: int, shard: Shard) -> None:
+        """Take over what a shard has counted since the last call."""
+        counts, shard.counters = shard.counters, Counters()
+        self._metrics.observe_counts(partition, counts)
+
+    def shards_swept(self, shards: Mapping[int, Shard], wall_ms: int) -> None:
+        """Note where all shards of ours are."""
+        for partition, shard in shards.items():
+            self.counted(partition, shard)
+            if shard.watermark_ms is not None:
+                self._metrics.observe_watermark(partition, (wall_ms - shard.watermark_ms) / 1000)
+        self._metrics.owned_partitions.set(len(shards))
+        for partition in self._known - shards.keys():
+            self._metrics.forget_shard(partition)
+        self._known = set(shards)
+        if self._clock.monotonic_ms() >= self._next_slow_ms:
+            self._next_slow_ms = self._clock.monotonic_ms() + SLOW_PACE_MS
+            self._count_users(shards)
+
+    def published(self, total: int, failures: int) -> None:
+        """Note how many entries the relay has published, and how many attempts failed, since its start."""
+        self._metrics.entries_published.inc(total - self._relayed[0])
+        self._metrics.publish_failures.inc(failures - self._relayed[1])
+        self._relayed = (total, failures)
+        for partition in self._known:
+            account = self._progress.shards.get(partition)
+            self._metrics.outbox_pending.labels(str(partition)).set(account.pending if account else 0)
+
+    def lag_seen(self, partition: int, topic: str, messages: int) -> None:
+        """Note how many messages of a topic partition are still to be scored."""
+        if partition in self._known:
+            self._metrics.observe_lag(partition, topic, messages)
+
+    def _count_users(self, shards: Mapping[int, Shard]) -> None:
+        for partition, shard in shards.items():
+            self._metrics.shard_users.labels(str(partition)).set(len(shard.users))
+            for ladder, users in zip(self._policy.ladders, shard.rung_counts(), strict=True):
+                rungs = [rung.name for rung in ladder.rungs]
+                self._metrics.observe_rungs(partition, ladder.name, rungs, users)
+
+
+def program_version() -> str:
+    """Answer the version of the installed program, or `dev` where it runs from its sources."""
+    try:
+        return version("tierwise")
+    except PackageNotFoundError:
+        return "dev"

@@ -1,0 +1,176 @@
+"""Which shards are ours. This file follows Kafka's consumer group, claiming and releasing shards."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from flows.items import Claimed, Released
+from flows.log import log
+from flows.progress import Progress
+from sinks.errors import StoreError
+from sinks.shard_store import Claim, ShardStore
+
+GROUP_SETTINGS: dict[str, str | int | bool] = {
+    # `range` hands the same partition numbers of all topics to the same member, which a shard needs.
+    # `cooperative-sticky` does not promise that (and split the topics of one shard when we tried it).
+    "partition.assignment.strategy": "range",
+    "enable.auto.commit": False,
+    # Start offsets come from the store alone; an offset that the topic does not hold any more is an error.
+    "auto.offset.reset": "error",
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "fetch.queue.backoff.ms": 5,
+    "queued.min.messages": 50_000,
+}
+
+
+class OffsetLost(Exception):
+    """Say that Kafka no longer holds messages that the store says were not read yet."""
+
+
+def open_consumer(kafka: Mapping[str, str], group: str) -> Consumer:
+    """Connect a consumer that reads what it is told and commits nothing by itself."""
+    settings = {**GROUP_SETTINGS, **kafka, "group.id": group, **_fixed_settings()}
+    return Consumer(settings, logger=logging.getLogger("tierwise.consumer"))
+
+
+def _fixed_settings() -> dict[str, str | int | bool]:
+    fixed = (
+        "partition.assignment.strategy",
+        "enable.auto.commit",
+        "auto.offset.reset",
+        "enable.partition.eof",
+    )
+    return {name: GROUP_SETTINGS[name] for name in fixed}
+
+
+class Membership:
+    """
+    Subscribe, and turn the group's decisions into control items.
+
+    The callbacks run inside Consumer.consume(), so on the thread of the source. Each assignment claims its
+    shards, which fences every earlier owner: a clean hand-over is a courtesy, not what correctness rests on.
+
+    Args:
+        announce: told of every assignment, with the partition numbers.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        store: ShardStore,
+        topics: Sequence[str],
+        progress: Progress,
+        announce: Callable[[list[int]], None],
+    ) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._topics = tuple(topics)
+        self._progress = progress
+        self._announce = announce
+        self._claims: dict[int, Claim] = {}
+        self._news: list[Claimed | Released] = []
+        self._has_changed = False
+
+    @property
+    def partitions(self) -> list[int]:
+        """List the partition numbers that the group gave us."""
+        return sorted(self._claims)
+
+    def subscribe(self) -> None:
+        """Join the group; the first assignment arrives during a later consume()."""
+        self._consumer.subscribe(
+            list(self._topics), on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
+        )
+
+    def rejoin(self) -> None:
+        """Leave and join again, so that the group decides anew who owns what."""
+        self._consumer.unsubscribe()
+        self.subscribe()
+
+    def take_news(self) -> list[Claimed | Released]:
+        """Hand over what changed since the last call, oldest first."""
+        news, self._news = self._news, []
+        return news
+
+    def has_changed(self) -> bool:
+        """Tell, once, whether the membership changed during the last consume()."""
+        has_changed, self._has_changed = self._has_changed, False
+        return has_changed
+
+    def read_again(self) -> None:
+        """Read on where the claims say, for the case that something was read and dropped."""
+        if self._claims:
+            self._consumer.assign(self._start_offsets(self._claims))
+
+    def reload(self, partitions: Iterable[int]) -> None:
+        """Claim shards anew whose store went back in time, and read again from where it stands now."""
+        for partition in sorted(set(partitions) & set(self._claims)):
+            self._claim(partition)
+            for start in self._start_offsets([partition]):
+                self._consumer.seek(start)
+
+    def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        partitions = sorted({one.partition for one in assigned})
+        self._has_changed = True
+        try:
+            for partition in partitions:
+                self._claim(partition)
+        except StoreError as error:
+            self._progress.fail(error)
+            return
+        self._consumer.assign(self._start_offsets(partitions))
+        self._progress.assigned = True
+        self._announce(partitions)
+
+    def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
+        self._has_changed = True
+        self._progress.assigned = False
+        log("info", "partitions.revoked", partitions=sorted({one.partition for one in revoked}))
+        self._release_all()
+        self._consumer.unassign()
+
+    def _claim(self, partition: int) -> None:
+        claim = self._store.claim(partition)
+        # A commit for the claim before this one would only be fenced now.
+        self._news = [one for one in self._news if one != Released(partition)]
+        self._claims[partition] = claim
+        self._progress.claimed(partition, len(self._topics))
+        self._news.append(Claimed(claim))
+        log("info", "shard.claimed", shard=partition, number=claim.number, offsets=claim.offsets or None)
+
+    def _release_all(self) -> None:
+        for partition in self._claims:
+            self._news.append(Released(partition))
+            self._progress.released(partition)
+        self._claims.clear()
+
+    def _start_offsets(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [
+            TopicPartition(topic, partition, self._claims[partition].offsets.get(topic, OFFSET_BEGINNING))
+            for partition in partitions
+            for topic in self._topics
+        ]
+
+
+def raise_consumer_error(error: KafkaError, topic: str | None, partition: int) -> None:
+    """Raise what reading cannot go on after; librdkafka heals everything else by itself."""
+    if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        raise OffsetLost(
+            f"{topic} partition {partition}: Kafka does not hold the offset any more at which the store says "
+            f"to go on ({error.str()}); messages were deleted unread, or the topic was made anew"
+        )
+    if error.fatal() or error.code() in UNREADABLE:
+        raise KafkaException(error)
+    log("warn", "consumer.failed", topic=topic, partition=partition, error=error.str())
+
+
+UNREADABLE = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError._AUTHENTICATION,
+)

@@ -1,0 +1,78 @@
+"""From Kafka's message objects to batches. This file is the only Python that touches every message."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from confluent_kafka import KafkaError, Message
+
+from flows.items import AtEnd, RawBatch
+from flows.membership import raise_consumer_error
+
+Int64s = npt.NDArray[np.int64]
+
+
+def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch | AtEnd]:
+    """
+    Sort messages into one batch per topic partition, each in offset order, and tell which partitions ended.
+
+    A partition's AtEnd stands behind its batch, and is left out when messages came after it. Mapping
+    C functions over the list costs 0.2 us a message; any Python expression per message would double that.
+
+    Args:
+        messages: of one consume(), confluent_kafka.Message.
+        topics: topic name -> index in the order of settings.
+    """
+    times = np.array([message.timestamp()[1] for message in messages], dtype=np.int64)
+    ends: dict[int, int] = {}
+    # What is no message has no time; a message may lack one too.
+    if notices := [n for n in np.flatnonzero(times < 0).tolist() if messages[n].error() is not None]:
+        ends = _ends([messages[n] for n in notices], topics)
+        times = np.delete(times, notices)
+        dropped = set(notices)
+        messages = [message for n, message in enumerate(messages) if n not in dropped]
+    batches = _batches(messages, times, topics)
+    still = [
+        code for code, offset in ends.items() if code not in batches or batches[code].offsets[-1] < offset
+    ]
+    return [*batches.values(), *(AtEnd(*divmod(code, len(topics))) for code in still)]
+
+
+def _batches(messages: Sequence[Any], times: Int64s, topics: Mapping[str, int]) -> dict[int, RawBatch]:
+    """Cut into runs of one topic partition, then join the runs of each; fetches come in runs of thousands."""
+    count = len(messages)
+    if not count:
+        return {}
+    index_of: Any = topics.__getitem__
+    topic = np.fromiter(map(index_of, map(Message.topic, messages)), np.int64, count)
+    code = np.fromiter(map(Message.partition, messages), np.int64, count) * len(topics) + topic
+    values = list(map(Message.value, messages))
+    offsets = np.fromiter(map(Message.offset, messages), np.int64, count)
+    cuts = [0, *(np.flatnonzero(np.diff(code)) + 1).tolist(), count]
+    runs: dict[int, list[slice]] = {}
+    for first, last in pairwise(cuts):
+        runs.setdefault(int(code[first]), []).append(slice(first, last))
+    return {
+        one: RawBatch(
+            *divmod(one, len(topics)),
+            values=[value for piece in pieces for value in values[piece]]
+            if pieces[1:]
+            else values[pieces[0]],
+            offsets=np.concatenate([offsets[piece] for piece in pieces]),
+            ingest_time_ms=np.concatenate([times[piece] for piece in pieces]),
+        )
+        for one, pieces in runs.items()
+    }
+
+
+def _ends(notices: Sequence[Any], topics: Mapping[str, int]) -> dict[int, int]:
+    """Answer where topic partitions ended: the offset that the next message will get, by code."""
+    ends = {}
+    for notice in notices:
+        if notice.error().code() == KafkaError._PARTITION_EOF:
+            ends[notice.partition() * len(topics) + topics[notice.topic()]] = notice.offset()
+        else:
+            raise_consumer_error(notice.error(), notice.topic(), notice.partition())
+    return ends

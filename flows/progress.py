@@ -1,0 +1,90 @@
+"""What the later stages have reached. This file holds the one thing that travels back, for the source to see.
+
+It decides only what is read when, and when the process ends; never a result.
+"""
+
+from dataclasses import dataclass, field
+
+from flows.clock import Clock
+from flows.log import log
+
+
+@dataclass(slots=True)
+class ShardProgress:
+    """
+    Say how far one owned shard is.
+
+    Attributes:
+        loaded: its rows are in memory.
+        waiting: messages per topic that wait for another topic before they can be put in order.
+        written: next offset per topic name that the store holds.
+        trimmed: the last outbox entry that is gone from the store, None before the first.
+        delivered: the last outbox entry up to which everything is published.
+        pending: outbox entries that are durable but not yet published.
+    """
+
+    waiting: list[int]
+    loaded: bool = False
+    written: dict[str, int] = field(default_factory=dict)
+    delivered: str | None = None
+    trimmed: str | None = None
+    pending: int = 0
+
+
+class Progress:
+    """Hold what the stages of one worker tell the source."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.shards: dict[int, ShardProgress] = {}
+        self.fenced: dict[int, int] = {}
+        """Shards that another owner took, with the monotonic time at which we learned it."""
+        self.rolled_back: set[int] = set()
+        """Shards whose store went back in time: to be claimed and loaded anew."""
+        self.assigned = False
+        self.failure: Exception | None = None
+        self._last_step_ms = clock.monotonic_ms()
+
+    def beat(self) -> None:
+        """Note that the loop is alive."""
+        self._last_step_ms = self._clock.monotonic_ms()
+
+    def silent_ms(self) -> int:
+        """Tell how long ago the loop last gave a sign of life."""
+        return self._clock.monotonic_ms() - self._last_step_ms
+
+    def is_ready(self) -> bool:
+        """Tell whether the group has spoken and all that it gave us is loaded."""
+        return self.assigned and all(shard.loaded for shard in self.shards.values())
+
+    def claimed(self, partition: int, topic_count: int) -> None:
+        """Start the account of a shard that we own from now on."""
+        self.shards[partition] = ShardProgress(waiting=[0] * topic_count)
+        self.fenced.pop(partition, None)
+        self.rolled_back.discard(partition)
+
+    def released(self, partition: int) -> None:
+        """Close the account of a shard that is no longer ours."""
+        self.shards.pop(partition, None)
+        self.fenced.pop(partition, None)
+        self.rolled_back.discard(partition)
+
+    def lost(self, partition: int) -> None:
+        """Note that another owner took the shard; nothing is read for it until the group gives it to us."""
+        if self.shards.pop(partition, None) is not None:
+            self.fenced[partition] = self._clock.monotonic_ms()
+
+    def unpublished(self) -> int:
+        """Count the changes and dead letters that are durable but not yet published."""
+        return sum(shard.pending for shard in self.shards.values())
+
+    def fail(self, failure: Exception) -> None:
+        """
+        Ask the source to end the dataflow because of this error.
+
+        An exception that leaves a step would end the process too, but only through a panic of the engine
+        that buries the message under a stack of Rust frames.
+        """
+        if self.failure is None:
+            self.failure = failure
+            log("error", "stage.failed", error=f"{type(failure).__name__}: {failure}")

@@ -1,0 +1,141 @@
+"""This file is the score stage: it holds the shards that are ours, feeds them, and asks what they changed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from flows.clock import Clock
+from flows.items import AtEnd, Claimed, Decoded, Due, Released, Scored, Tick
+from flows.log import log
+from flows.measure import Measure
+from flows.progress import Progress
+from scoring.events import EventBatch
+from scoring.shard import Shard
+from sinks.shard_store import Claim, ShardStore
+
+LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
+"""Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """One shard of ours, and how quiet its topics are."""
+
+    shard: Shard
+    at_end: list[bool]
+    heard_ms: list[int]
+
+
+class Score:
+    """
+    Feed decoded batches to their shards and, at each Tick, hand on what they changed.
+
+    Args:
+        load: makes a claimed shard from the store.
+        idle_after_ms: silence after which a topic at its end no longer holds time back; None is never.
+        out_of_orderness_ms: how far a wholly silent shard's watermark stays behind the wall clock.
+    """
+
+    def __init__(
+        self,
+        store: ShardStore,
+        load: LoadShard,
+        progress: Progress,
+        clock: Clock,
+        measure: Measure,
+        *,
+        topic_count: int,
+        idle_after_ms: int | None,
+        out_of_orderness_ms: int,
+    ) -> None:
+        self._store = store
+        self._load = load
+        self._progress = progress
+        self._clock = clock
+        self._measure = measure
+        self._topic_count = topic_count
+        self._idle_after_ms = idle_after_ms
+        self._out_of_orderness_ms = out_of_orderness_ms
+        self._held: dict[int, _Held] = {}
+
+    def __call__(self, items: Sequence[Decoded]) -> list[Due]:
+        """Take one batch of items."""
+        due: list[Due] = []
+        fed: set[int] = set()
+        for item in items:
+            match item:
+                case EventBatch():
+                    if held := self._held.get(item.partition):
+                        held.shard.add(item)
+                        held.at_end[item.topic] = False
+                        held.heard_ms[item.topic] = self._clock.monotonic_ms()
+                        fed.add(item.partition)
+                case AtEnd():
+                    if held := self._held.get(item.partition):
+                        held.at_end[item.topic] = True
+                        fed.add(item.partition)
+                case Claimed(claim):
+                    self._take(claim)
+                    due.append(item)
+                case Released(partition):
+                    self._advance(fed & {partition})
+                    due += self._plans([partition])
+                    if held := self._held.pop(partition, None):
+                        self._measure.counted(partition, held.shard)
+                    due.append(item)
+                case Tick():
+                    self._advance(fed)
+                    fed.clear()
+                    due += self._tick(item)
+        self._advance(fed)
+        return due
+
+    def _take(self, claim: Claim) -> None:
+        started_ms = self._clock.monotonic_ms()
+        shard = self._load(claim, self._store, self._progress.beat)
+        now_ms = self._clock.monotonic_ms()
+        self._held[claim.partition] = _Held(
+            shard, at_end=[False] * self._topic_count, heard_ms=[now_ms] * self._topic_count
+        )
+        if account := self._progress.shards.get(claim.partition):
+            account.loaded = True
+        log("info", "shard.loaded", shard=claim.partition, users=len(shard.users), ms=now_ms - started_ms)
+
+    def _advance(self, partitions: set[int]) -> None:
+        for partition in sorted(partitions & self._held.keys()):
+            held = self._held[partition]
+            held.shard.advance(held.at_end, self._idle(held))
+            if account := self._progress.shards.get(partition):
+                account.waiting = [held.shard.pending(topic) for topic in range(self._topic_count)]
+
+    def _tick(self, tick: Tick) -> list[Due]:
+        for partition in [one for one in self._held if one not in self._progress.shards]:
+            del self._held[partition]  # Another owner has it.
+        for held in self._held.values():
+            self._sweep(held, tick.wall_ms)
+        plans = self._plans(self._held)
+        self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
+        return [*plans, tick]
+
+    def _sweep(self, held: _Held, wall_ms: int) -> None:
+        """Let deadlines fire that the stream, or in its silence the clock, has passed."""
+        idle = self._idle(held)
+        held.shard.advance(held.at_end, idle)
+        watermark_ms = held.shard.watermark_ms
+        if all(idle):
+            quiet_ms = wall_ms - self._out_of_orderness_ms
+            watermark_ms = quiet_ms if watermark_ms is None else max(watermark_ms, quiet_ms)
+        if watermark_ms is not None:
+            held.shard.fire(watermark_ms)
+
+    def _idle(self, held: _Held) -> list[bool]:
+        if self._idle_after_ms is None:
+            return [False] * self._topic_count
+        silent_since_ms = self._clock.monotonic_ms() - self._idle_after_ms
+        return [
+            ended and heard_ms <= silent_since_ms
+            for ended, heard_ms in zip(held.at_end, held.heard_ms, strict=True)
+        ]
+
+    def _plans(self, partitions: Sequence[int] | dict[int, _Held]) -> list[Scored]:
+        plans = [self._held[one].shard.take_commit() for one in partitions if one in self._held]
+        return [Scored(plan) for plan in plans if plan is not None]

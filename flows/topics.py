@@ -1,0 +1,79 @@
+"""This file looks at the topics before the worker joins: present, and of one number of partitions."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+
+from flows.log import log
+
+BROKER_WAIT_S = 60.0
+BROKER_PAUSE_S = 1.0
+REQUEST_TIMEOUT_S = 10.0
+
+
+class UnfitTopics(Exception):
+    """Say which topics cannot be worked with, and what to do."""
+
+
+class BrokerUnavailable(Exception):
+    """Say that no broker answered for as long as we were willing to wait."""
+
+
+def check_topics(
+    kafka: Mapping[str, str], inputs: Sequence[str], outputs: Sequence[str], wait_s: float = BROKER_WAIT_S
+) -> int:
+    """
+    Answer the number of partitions that all input topics have; make output topics that do not exist.
+
+    A shard is one partition number of every input topic, so unequal numbers would tear users apart.
+    """
+    admin = AdminClient({**kafka, "log_level": 0})
+    found = _topics_of(admin, wait_s)
+    missing = [topic for topic in inputs if topic not in found]
+    if missing:
+        raise UnfitTopics(
+            f"topics.input: {', '.join(missing)} not found at {kafka.get('bootstrap.servers')}; "
+            "create each with the same number of partitions, and key its messages by user_id"
+        )
+    counts = {topic: found[topic] for topic in inputs}
+    if len(set(counts.values())) > 1:
+        listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
+        raise UnfitTopics(
+            f"topics.input: all must have the same number of partitions, but {listed}; "
+            'run "tierwise rekey" to copy a topic into one with that number, keyed by user_id'
+        )
+    partitions = next(iter(counts.values()))
+    _create(admin, [topic for topic in outputs if topic not in found], partitions)
+    return partitions
+
+
+def _topics_of(admin: AdminClient, wait_s: float) -> dict[str, int]:
+    give_up_s = time.monotonic() + wait_s
+    while True:
+        try:
+            metadata: ClusterMetadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            if time.monotonic() > give_up_s:
+                raise BrokerUnavailable(f"kafka: no broker answered for {wait_s:.0f} s: {error}") from error
+            log("warn", "broker.awaited", error=error)
+            time.sleep(BROKER_PAUSE_S)
+        else:
+            return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
+
+
+def _create(admin: AdminClient, topics: Sequence[str], partitions: int) -> None:
+    """Create topics with the broker's own replication; another worker may be doing the same."""
+    if not topics:
+        return
+    wanted = [NewTopic(topic, num_partitions=partitions, replication_factor=-1) for topic in topics]
+    for topic, future in admin.create_topics(wanted).items():
+        try:
+            future.result(timeout=REQUEST_TIMEOUT_S)
+            log("info", "topic.created", topic=topic, partitions=partitions)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise UnfitTopics(
+                    f"{topic}: does not exist, and creating it was refused: {error.args[0].str()}"
+                ) from error

@@ -1,0 +1,58 @@
+"""One process, one worker. This file starts it, keeps it answerable, and ends it without losing anything."""
+
+from confluent_kafka import KafkaException
+
+from config.settings import Settings
+from flows.clock import SystemClock
+from flows.log import log, take_over_logging
+from flows.measure import Measure
+from flows.progress import Progress
+from flows.stop import StopFlag
+from flows.topics import BrokerUnavailable, UnfitTopics, check_topics
+from scoring.policy import Policy
+from sinks.errors import TierwiseError
+from sinks.http import serve
+
+LIVE_WITHIN_MS = 60_000
+DONE, FAILED, UNFIT = 0, 1, 2
+
+
+def run(settings: Settings, policy: Policy) -> int:
+    """Score what the consumer group gives this process until asked to stop; answer the exit code."""
+    take_over_logging()
+    stop = StopFlag()
+    stop.listen()
+    clock = SystemClock()
+    progress = Progress(clock)
+    measure = Measure(policy, settings.prefix, progress, clock)
+    try:
+        server = serve(
+            settings.http.host,
+            settings.http.port,
+            measure.registry,
+            live=lambda: progress.silent_ms() < LIVE_WITHIN_MS,
+            ready=progress.is_ready,
+        )
+    except OSError as error:
+        address = f"{settings.http.host}:{settings.http.port}"
+        log(
+            "error", "http.refused", address=address, error=error, remedy="set http.port, one for each worker"
+        )
+        return FAILED
+    try:
+        outputs = (settings.topics.changes, settings.topics.dead_letters)
+        check_topics(settings.kafka, settings.topics.input, outputs)
+        # Compiles the kernels, which the health endpoints must not wait for.
+        from flows.assembly import assemble
+
+        assembly = assemble(settings, policy, progress, clock, stop, measure)
+        stop.is_running = True
+        return DONE if assembly.run() else FAILED
+    except UnfitTopics as error:
+        log("error", "topics.refused", error=error)
+        return UNFIT
+    except (BrokerUnavailable, TierwiseError, KafkaException) as error:
+        log("error", "worker.failed", error=error)
+        return FAILED
+    finally:
+        server.close()
