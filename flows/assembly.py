@@ -57,7 +57,7 @@ class Assembly:
             return self.progress.failure is None
         finally:
             self.relay.close()
-            self.reader.close()
+            self.reader.leave()
             self.store.close()
 
     def _finish(self) -> None:

@@ -117,8 +117,12 @@ class Reader(StatelessSourcePartition[Read]):
         """Tell Kafka once more how far the store is."""
         self._offsets.report(self._clock.monotonic_ms() + REPORT_OFFSETS_MS)
 
-    def close(self) -> None:
-        """Leave the group, so that others take over at once."""
+    def leave(self) -> None:
+        """
+        Leave the group, so that others take over at once.
+
+        Not named `close`: the engine would call that when the source ends, before the last trim.
+        """
         self._consumer.close()
 
     def _read(self) -> list[Read]:
