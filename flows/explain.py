@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import timedelta
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -101,12 +102,18 @@ def lines(view: UserView, policy: Policy, partition: int) -> list[str]:
         f"  known since {time_text(view.first_seen_ms)}: {view.orders} orders, {spend} {policy.currency}, "
         f"{view.seq} changes so far",
     ]
+    ages = {feature.name for feature in policy.features if feature.kind == "since"}
+    keep_at = {ladder.name: [rung.keep_at for rung in ladder.rungs] for ladder in policy.ladders}
     for ladder in sorted(view.ladders, key=lambda one: one.tag):
-        told += ["", *_ladder_lines(ladder)]
+        told += [
+            "",
+            *_ladder_lines(ladder, ages),
+            f"  {_outlook(ladder, keep_at[ladder.ladder][ladder.rank])}",
+        ]
     return told
 
 
-def _ladder_lines(ladder: LadderView) -> list[str]:
+def _ladder_lines(ladder: LadderView, ages: set[str]) -> list[str]:
     kind = "tag " if ladder.tag else ""
     told = [
         f"{kind}{ladder.ladder}: {ladder.rung} since {time_text(ladder.since_ms)}, "
@@ -114,18 +121,26 @@ def _ladder_lines(ladder: LadderView) -> list[str]:
     ]
     width = max(len(part.feature) for part in ladder.parts)
     for part in ladder.parts:
-        value = "undefined" if part.value is None else points_text(part.value)
+        value = _value_text(part.value, part.feature in ages)
         told.append(f"  {part.feature:<{width}}  {value:>16}  gives {points_text(part.points):>12} points")
     if ladder.next_rung is not None and ladder.to_next is not None:
         told.append(f"  {points_text(ladder.to_next)} points are missing to {ladder.next_rung}")
-    told.append(f"  {_outlook(ladder)}")
     return told
 
 
-def _outlook(ladder: LadderView) -> str:
+def _value_text(value: float | None, is_age: bool) -> str:
+    if value is None:
+        return "undefined"
+    return str(timedelta(seconds=round(value))) if is_age else points_text(value)
+
+
+def _outlook(ladder: LadderView, keep_at: float) -> str:
     if ladder.falls_at_ms is None:
         return "no fall ahead if nothing happens"
-    told = f"falls to {ladder.falls_to} at {time_text(ladder.falls_at_ms)} if nothing happens"
+    told = (
+        f"falls to {ladder.falls_to} at {time_text(ladder.falls_at_ms)} if nothing happens, "
+        f"being below {points_text(keep_at)} points then"
+    )
     reasons = [
         f"{part.feature} {points_text(part.points)} -> {points_text(part.points_at_fall)} points"
         for part in ladder.parts
