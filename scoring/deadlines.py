@@ -17,10 +17,11 @@ from scoring.row import (
     LAST_FALL,
     NEVER,
     NONE,
+    RUNG,
     SINCE_NOW,
 )
 from scoring.row import SINCE as ENTERED
-from scoring.scores import is_below, ladder_at, slack
+from scoring.scores import curve_inverse, is_below, ladder_at, part_points, slack
 from scoring.tables import (
     DECAYED,
     F_AT,
@@ -33,12 +34,15 @@ from scoring.tables import (
     L_DWELL,
     L_GRACE,
     L_RATIO,
+    L_RUNG,
     L_SCORE,
     L_STEP_PERIOD,
     P_FEATURE,
     P_POINT,
     P_POINT_END,
+    R_KEEP,
     RATIO,
+    S_MAX,
     S_PART,
     S_PART_END,
     SINCE,
@@ -81,6 +85,46 @@ def kink_after(tables, part, point, row, row_f):
 
 
 @borrowing
+def part_lasts(tables, part, row, row_f, t_ms, threshold, until_ms):
+    """
+    Estimate how long a part alone gives at least so many points; at most until_ms, t_ms when it does not.
+
+    since and decayed by the inverse of their curve, windows and active days from one leaving to the next.
+    """
+    f = tables.parts[part, P_FEATURE]
+    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    if part_points(tables, part, row, row_f, t_ms) < threshold:
+        return t_ms
+    if part_points(tables, part, row, row_f, until_ms) >= threshold:
+        return until_ms
+    if kind == SINCE:
+        return row[at + SINCE_NOW] + int(curve_inverse(tables, part, threshold) * 1000.0)
+    if kind == DECAYED:
+        value = row_f[at + DECAYED_VALUE] * tables.feature_floats[f, F_UNIT]
+        half_lives = np.log2(value / curve_inverse(tables, part, threshold))
+        return row[at + DECAYED_AT] + int(tables.feature_floats[f, F_HALF_LIFE] * half_lives)
+    while part_points(tables, part, row, row_f, t_ms) >= threshold:
+        t_ms = next_leave(tables, f, row, t_ms)
+    return t_ms
+
+
+@borrowing
+def first_below_by_parts(tables, ladder, row, row_f, low, high, threshold):
+    """Find the first second below of a score that is one part, or the highest of several; whole seconds."""
+    score = tables.ladders[ladder, L_SCORE]
+    lasts_ms = low * 1000
+    for part in range(tables.scores[score, S_PART], tables.scores[score, S_PART_END]):
+        lasts_ms = max(lasts_ms, part_lasts(tables, part, row, row_f, low * 1000, threshold, high * 1000))
+    guess = min(max(lasts_ms // 1000, low + 1), high)
+    # The estimate is good to rounding; the score itself decides.
+    while guess < high and not is_below(tables, ladder, row, row_f, guess * 1000):
+        guess += 1
+    while guess - 1 > low and is_below(tables, ladder, row, row_f, (guess - 1) * 1000):
+        guess -= 1
+    return guess * 1000
+
+
+@borrowing
 def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     """
     Find the first whole second in (after, until] at which the score is below; NONE if there is none.
@@ -99,6 +143,10 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     if low_slack < 0.0:
         return low * 1000
     score = tables.ladders[ladder, L_SCORE]
+    if tables.scores[score, S_MAX] or tables.scores[score, S_PART_END] - tables.scores[score, S_PART] == 1:
+        rung = row[ladder_at(tables, ladder) + RUNG]
+        threshold = tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
+        return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
     for part in range(tables.scores[score, S_PART], tables.scores[score, S_PART_END]):
         for point in range(tables.parts[part, P_POINT], tables.parts[part, P_POINT_END]):
             kink = kink_after(tables, part, point, row, row_f)

@@ -208,19 +208,21 @@ def bit_count(bits):
 
 @borrowing
 def since_note(row, at, kept_word, now_word, t_ms, kept, first):
-    """Note an event's time: the newest, or with `first` the oldest."""
-    if row[at + now_word] == NONE or (t_ms < row[at + now_word] if first else t_ms > row[at + now_word]):
+    """Note an event's time: the newest, or with `first` the oldest; tell whether that changed."""
+    changed = row[at + now_word] == NONE or (t_ms < row[at + now_word] if first else t_ms > row[at + now_word])
+    if changed:
         row[at + now_word] = t_ms
     if kept and (
         row[at + kept_word] == NONE or (t_ms < row[at + kept_word] if first else t_ms > row[at + kept_word])
     ):
         row[at + kept_word] = t_ms
+    return changed
 
 
 @borrowing
 def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
     """
-    Add an event to every feature that counts it.
+    Add an event to every feature that counts it; answer the features it changed.
 
     Args:
         as_of_ms: the user's time with this event in it; windows are advanced to it first.
@@ -230,17 +232,21 @@ def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_mi
     """
     ended = tables.types[type_number, T_UNTIL]
     touched = match | ended
+    changed = np.int64(0)
     f = 0
     while touched:
-        if touched & 1:
-            add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept)
+        if touched & 1 and add_to_feature(
+            tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept
+        ):
+            changed |= np.int64(1) << f
         touched >>= 1
         f += 1
+    return changed
 
 
 @borrowing
 def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
-    """Add one event to one feature, as the feature's kind has it."""
+    """Add one event to one feature, as the feature's kind has it; tell whether it changed."""
     kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
     quantity = amount_minor if tables.features[f, F_AMOUNT] else 1
     if kind == DECAYED:
@@ -252,12 +258,16 @@ def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, am
     elif kind == TOTALS:
         row[at + TOTAL] += quantity
     elif kind == SINCE:
+        changed = False
         if (match >> f) & 1:
-            since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, kept, tables.features[f, F_FIRST] == 1)
+            first = tables.features[f, F_FIRST] == 1
+            changed = since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, kept, first)
         if (tables.types[type_number, T_UNTIL] >> f) & 1:
-            since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, kept, False)
+            changed = since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, kept, False) or changed
+        return changed
     elif kind == ACTIVE_DAYS:
         days_add(row, at, day_of(tables, t_ms), kept)
+    return True
 
 
 @borrowing

@@ -15,7 +15,9 @@ from scoring.row import SINCE as ENTERED
 from scoring.scores import curve_points, ladder_at, ladder_score
 from scoring.state import (
     C_CHANGES,
+    C_DEADLINES,
     C_DIRTY,
+    CAUSE_TIME,
     X_AT,
     X_CAUSE,
     X_EVENT,
@@ -86,6 +88,8 @@ def move(tables, state, changes, r, ladder, target, score, cause, event):
     row[STALE] &= ~(np.int64(1) << ladder)
     row[SEQ] += 1
     mark_dirty(state, r)
+    if cause == CAUSE_TIME:
+        state.counts[C_DEADLINES] += 1
     number = state.counts[C_CHANGES]
     state.counts[C_CHANGES] = number + 1
     fact = changes.facts[number]

@@ -41,6 +41,29 @@ def curve_points(tables, part, value):
 
 
 @borrowing
+def curve_inverse(tables, part, points):
+    """
+    Answer where a monotone curve crosses so many points; they are between those of its two ends.
+
+    A falling curve: the last x that still gives them. A rising one: the first.
+    """
+    start, end = tables.parts[part, P_POINT], tables.parts[part, P_POINT_END]
+    rises = tables.points[end - 1, 1] > tables.points[start, 1]
+    for point in range(start + 1, end):
+        y0, y1 = tables.points[point - 1, 1], tables.points[point, 1]
+        if (y0 < points <= y1) if rises else (y0 >= points > y1):
+            x0, x1 = tables.points[point - 1, 0], tables.points[point, 0]
+            return x0 + (points - y0) / (y1 - y0) * (x1 - x0)
+    return tables.points[end - 1, 0]
+
+
+@borrowing
+def part_points(tables, part, row, row_f, t_ms):
+    """Evaluate the points of one part at a time not before the user's last."""
+    return curve_points(tables, part, feature_value(tables, tables.parts[part, P_FEATURE], row, row_f, t_ms))
+
+
+@borrowing
 def score_at(tables, s, row, row_f, t_ms):
     """Evaluate a score at a time not before the user's last."""
     start, end = tables.scores[s, S_PART], tables.scores[s, S_PART_END]

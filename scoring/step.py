@@ -43,7 +43,6 @@ from scoring.row import SINCE as ENTERED
 from scoring.scores import ladder_at, ladder_score
 from scoring.state import (
     C_CHANGES,
-    C_DEADLINES,
     C_ORDERS_EVICTED,
     C_REFUND_EXCESS,
     CAUSE_EVENT,
@@ -55,11 +54,13 @@ from scoring.state import (
     State,
 )
 from scoring.tables import (
+    L_DELAYED,
     L_FEATURES,
-    L_FIRST,
     L_RATIO,
     L_RUNG,
+    L_RUNGS,
     M_CHANGES,
+    M_FIRSTS,
     M_LATENESS,
     M_ORDER_MEMORY,
     M_ORDERS,
@@ -203,6 +204,25 @@ def undo_order(tables, state, events, i, row, row_f):
 
 
 @borrowing
+def stands(tables, row, ladder, touched, lowered):
+    """
+    Tell that an event leaves a ladder where it is, without a look at the score.
+
+    A score that no event touched has not risen, and the next fall, or a lower bound of it, is more than a
+    second away; on the top rung that also holds when the event can only have raised the score.
+    """
+    at, seen = ladder_at(tables, ladder), tables.ladders[ladder, L_FEATURES]
+    rung = row[at + RUNG]
+    if tables.ladders[ladder, L_RATIO] or (lowered & seen):
+        return False
+    if touched & seen and rung + 1 < tables.ladders[ladder, L_RUNGS]:
+        return False
+    if rung == 0:
+        return True
+    return not tables.ladders[ladder, L_DELAYED] and row[at + FALLS_AT] > row[AS_OF] + 1000
+
+
+@borrowing
 def settle(tables, row, ladder, touched, lowered):
     """
     Keep a ladder's next fall true after an event that did not move it: exact, or a lower bound to be refined.
@@ -215,8 +235,7 @@ def settle(tables, row, ladder, touched, lowered):
         row[STALE] &= ~(np.int64(1) << ladder)
         return
     seen = tables.ladders[ladder, L_FEATURES]
-    moves = tables.ladders[ladder, L_RATIO] or tables.ladders[ladder, L_FIRST]
-    if row[at + BELOW_SINCE] != NONE or (lowered & seen) or (moves and touched & seen):
+    if row[at + BELOW_SINCE] != NONE or (lowered & seen) or (tables.ladders[ladder, L_RATIO] and touched & seen):
         row[at + FALLS_AT] = row[AS_OF]
         row[STALE] |= np.int64(1) << ladder
     elif touched & seen:
@@ -234,18 +253,22 @@ def apply_event(tables, state, changes, events, i, r):
     remember_id(state, row, tables, events.event_id_hash[i], event_time_ms)
     row[NEWEST] = max(row[NEWEST], event_time_ms)
     is_order, is_refund = tables.types[type_number, T_ORDER], tables.types[type_number, T_REFUND]
-    amount_minor, lowered, cause = events.amount_minor[i], tables.types[type_number, T_UNTIL], CAUSE_EVENT
+    amount_minor, undone, cause = events.amount_minor[i], np.int64(0), CAUSE_EVENT
     if is_refund:
         amount_minor, undone = undo_order(tables, state, events, i, row, row_f)
-        lowered, cause = lowered | undone, CAUSE_REFUND
+        cause = CAUSE_REFUND
     if is_order:
         place_order(tables, state, events, i, row)
-    match = events.match[i]
-    note_event(tables, row, row_f, row[AS_OF], event_time_ms, type_number, match, amount_minor, not is_order)
+    added = note_event(
+        tables, row, row_f, row[AS_OF], event_time_ms, type_number, events.match[i], amount_minor, not is_order
+    )
+    # What can lower a score: a refund, an `until`, an older first event.
+    lowered = undone | (added & (tables.types[type_number, T_UNTIL] | tables.limits[M_FIRSTS]))
+    touched = undone | added
     due = NEVER
     for ladder in range(tables.ladders.shape[0]):
-        if not judge(tables, state, changes, r, ladder, cause, i):
-            settle(tables, row, ladder, match | lowered, lowered)
+        if stands(tables, row, ladder, touched, lowered) or not judge(tables, state, changes, r, ladder, cause, i):
+            settle(tables, row, ladder, touched, lowered)
         due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
     state.due[r] = due
 
@@ -281,7 +304,6 @@ def score_events(tables, state, changes, events, start):
             continue
         limit_ms = max(events.watermark_ms[position], events.event_time_ms[i])
         if state.due[r] <= limit_ms:
-            state.counts[C_DEADLINES] += 1
             fire_due(tables, state, changes, r, limit_ms, CAUSE_TIME)
         apply_event(tables, state, changes, events, i, r)
     return events.order.shape[0]
@@ -294,7 +316,6 @@ def fire_deadlines(tables, state, changes, users, start, limit_ms, cause):
         if state.due[r] <= limit_ms:
             if not has_room(tables, state, changes):
                 return r
-            state.counts[C_DEADLINES] += 1
             fire_due(tables, state, changes, r, limit_ms, cause)
     return users
 

@@ -46,13 +46,12 @@ P_FEATURE, P_POINT, P_POINT_END = range(3)
     L_STEP_PERIOD,
     L_DELAYED,
     L_RATIO,
-    L_FIRST,
     L_FEATURES,
-) = range(11)
+) = range(10)
 # Columns of `rungs`: the score that reaches them, tolerance included, and the exact enter_at.
 R_ENTER, R_KEEP, R_ENTER_EXACT = range(3)
 # Places in `limits`.
-M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL = range(8)
+M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL, M_FIRSTS = range(9)
 
 TOLERANCE = 1e-9  # a score reaches h when score >= h - TOLERANCE * max(1, |h|)
 LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
@@ -68,10 +67,10 @@ class Tables(NamedTuple):
     scores: I64  # (scores, 4)
     parts: I64  # (parts, 3)
     points: F64  # (curve points, 2): x, y
-    ladders: I64  # (ladders, 11)
+    ladders: I64  # (ladders, 10)
     rungs: F64  # (rungs, 3)
     day_start_ms: I64  # (days since 1970-01-01 local), Unix time each local day starts
-    limits: I64  # (8,)
+    limits: I64  # (9,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,7 @@ def compile_policy(
     changes = sum(len(ladder.rungs) for ladder in policy.ladders) + len(policy.ladders)
     limits = [allowed_lateness_ms, duplicates_per_user, policy.order_memory_ms, policy.orders_per_user]
     limits += [layout.ladders_at, int(-day_start_ms[0]), changes, 2 * pool_words + 64]
+    limits.append(sum(1 << number for number, feature in enumerate(policy.features) if feature.first))
     tables = Tables(
         features=_features(policy, layout),
         feature_floats=_feature_floats(policy),
@@ -207,8 +207,7 @@ def _ladder_numbers(policy: Policy, ladder: Ladder, score: Score) -> list[int]:
     delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, step_period_ms]
     seen = features_of(policy, score)
     mask = sum(1 << number for number, feature in enumerate(policy.features) if feature in seen)
-    first = any(feature.first for feature in seen)
-    return [len(ladder.rungs), *delays, any(delays[:3]), _has_kind(policy, score, "ratio"), first, mask]
+    return [len(ladder.rungs), *delays, any(delays[:3]), _has_kind(policy, score, "ratio"), mask]
 
 
 def _reached_at(threshold: float) -> float:

@@ -1,8 +1,9 @@
 """This file turns ladder changes into messages of the change topic: CloudEvents 1.0, binary mode."""
 
-from typing import Any
+from functools import cache
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from scoring.events import LadderChange
 from sinks.keyspace import points_rounded, time_text
@@ -17,53 +18,80 @@ _FIXED_HEADERS = (
 _encoder = msgspec.json.Encoder()
 
 
+class _Next(msgspec.Struct):
+    rung: str
+    points: float
+
+
+class _Reason(msgspec.Struct, omit_defaults=True):
+    feature: str
+    value: float | None = None
+    points: float | UnsetType = UNSET
+
+
+class _Document(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
+    """The message as the contract spells it, key by key in its order; None is left out."""
+
+    user_id: str
+    seq: int
+    ladder: str
+    from_: str
+    to: str | None = None
+    from_rank: int | UnsetType = UNSET
+    to_rank: int | None = None
+    direction: str | UnsetType = UNSET
+    cause: str | UnsetType = UNSET
+    cause_event_id: str | None = None
+    score: float | UnsetType = UNSET
+    effective_at: str | UnsetType = UNSET
+    previous_since: str | UnsetType = UNSET
+    next: _Next | None = None
+    falls_at: str | None = None
+    why: list[_Reason] | UnsetType = UNSET
+    policy: str | UnsetType = UNSET
+
+
 def entry_of(change: LadderChange) -> OutboxEntry:
     """Render one change; the same change always gives the same bytes and the same ce_id."""
     key = change.user_id.encode()
-    policy_name = change.policy.rpartition("@")[0]
+    effective_at = time_text(change.effective_at_ms)
     headers = (
         *_FIXED_HEADERS,
         ("ce_id", b"%b:%d" % (key, change.seq)),
-        ("ce_source", f"/tierwise/{policy_name}".encode()),
-        ("ce_time", time_text(change.effective_at_ms).encode()),
+        ("ce_source", _source(change.policy)),
+        ("ce_time", effective_at.encode()),
         ("ce_partitionkey", key),
     )
-    return OutboxEntry("change", key, headers, _encoder.encode(_document(change)))
+    return OutboxEntry("change", key, headers, _encoder.encode(_document(change, effective_at)))
 
 
-def _document(change: LadderChange) -> dict[str, Any]:
+@cache
+def _source(policy: str) -> bytes:
+    return f"/tierwise/{policy.rpartition('@')[0]}".encode()
+
+
+def _document(change: LadderChange, effective_at: str) -> _Document:
     """Spell a change as the contract does; what does not apply is left out."""
-    document: dict[str, Any] = {
-        "user_id": change.user_id,
-        "seq": change.seq,
-        "ladder": change.ladder,
-        "from": change.from_rung,
-        "to": change.to_rung,
-        "from_rank": change.from_rank,
-        "to_rank": change.to_rank,
-        "direction": change.direction,
-        "cause": change.cause,
-        "cause_event_id": change.cause_event_id,
-        "score": points_rounded(change.score),
-        "effective_at": time_text(change.effective_at_ms),
-        "previous_since": time_text(change.previous_since_ms),
-        "next": _next_rung(change),
-        "falls_at": None if change.falls_at_ms is None else time_text(change.falls_at_ms),
-        "why": [_reason(*part) for part in change.why],
-        "policy": change.policy,
-    }
-    return {name: value for name, value in document.items() if value is not None}
-
-
-def _next_rung(change: LadderChange) -> dict[str, Any] | None:
-    if change.next_rung is None or change.next_points is None:
-        return None
-    return {"rung": change.next_rung, "points": points_rounded(change.next_points)}
-
-
-def _reason(feature: str, value: float | None, points: float) -> dict[str, Any]:
-    document: dict[str, Any] = {"feature": feature}
-    if value is not None:
-        document["value"] = points_rounded(value)
-    document["points"] = points_rounded(points)
-    return document
+    above = change.next_rung
+    return _Document(
+        user_id=change.user_id,
+        seq=change.seq,
+        ladder=change.ladder,
+        from_=change.from_rung,
+        to=change.to_rung,
+        from_rank=change.from_rank,
+        to_rank=change.to_rank,
+        direction=change.direction,
+        cause=change.cause,
+        cause_event_id=change.cause_event_id,
+        score=points_rounded(change.score),
+        effective_at=effective_at,
+        previous_since=time_text(change.previous_since_ms),
+        next=None if above is None else _Next(above, points_rounded(change.next_points or 0.0)),
+        falls_at=None if change.falls_at_ms is None else time_text(change.falls_at_ms),
+        why=[
+            _Reason(feature, None if value is None else points_rounded(value), points_rounded(points))
+            for feature, value, points in change.why
+        ],
+        policy=change.policy,
+    )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 PROFILE_VERSION = "1"
 ABSENT_MS = 2**63 - 1
@@ -114,5 +115,12 @@ def decimal_text(units: int, places: int) -> str:
 def time_text(time_ms: int) -> str:
     """Write Unix milliseconds as RFC 3339 in UTC; years beyond 1 to 9999 are cut to their ends."""
     time_ms = max(_TIME_MS_MIN, min(_TIME_MS_MAX, time_ms))
-    moment = _UNIX_EPOCH + timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    day, rest = divmod(time_ms, 86_400_000)
+    seconds, millis = divmod(rest, 1000)
+    minutes, second = divmod(seconds, 60)
+    return f"{_date_text(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{millis:03d}Z"
+
+
+@lru_cache(4096)
+def _date_text(day: int) -> str:
+    return (_UNIX_EPOCH + timedelta(days=day)).date().isoformat()

@@ -1,6 +1,5 @@
 """This file holds what lies in a shard's outbox until it is published."""
 
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import msgspec
@@ -9,8 +8,7 @@ Kind = Literal["change", "dead_letter"]
 FIELD = b"entry"
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxEntry:
+class OutboxEntry(msgspec.Struct, frozen=True):
     """
     One message to publish, as it will go to Kafka.
 
@@ -26,7 +24,7 @@ class OutboxEntry:
 
     def numbered(self, write_number: int, index: int) -> "OutboxEntry":
         """Answer the same entry with its place in the stream."""
-        return replace(self, id=f"{write_number}-{index}")
+        return OutboxEntry(self.kind, self.key, self.headers, self.value, f"{write_number}-{index}")
 
 
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
@@ -42,7 +40,7 @@ _decoder = msgspec.msgpack.Decoder(_Stored)
 
 def to_bytes(entry: OutboxEntry) -> bytes:
     """Pack an entry without its id."""
-    return _encoder.encode(_Stored(entry.kind, entry.key, entry.headers, entry.value))
+    return _encoder.encode((entry.kind, entry.key, entry.headers, entry.value))
 
 
 def from_bytes(entry_id: str, packed: bytes) -> OutboxEntry:

@@ -1,7 +1,8 @@
 """This file pins the messages of the change topic and of the dead-letter topic byte for byte."""
 
-import dataclasses
 import json
+
+import msgspec
 
 from scoring.events import DeadLetter, LadderChange, Reason
 from sinks import change_topic, dead_letters
@@ -57,12 +58,12 @@ def test_change_entry__headers_are_cloudevents_in_binary_mode() -> None:
 
 def test_change_entry__leaves_out_what_does_not_apply() -> None:
     """A fall by time from the top, and an erasure, have no keys for what does not exist; none is null."""
-    fallen = dataclasses.replace(
+    fallen = msgspec.structs.replace(
         CHANGE, cause="time", cause_event_id=None, next_rung=None, next_points=None, falls_at_ms=None
     )
     document = json.loads(change_topic.entry_of(fallen).value or b"")
     assert not {"cause_event_id", "next", "falls_at"} & document.keys()
-    erased = dataclasses.replace(fallen, cause="erase", to_rung=None, to_rank=None)
+    erased = msgspec.structs.replace(fallen, cause="erase", to_rung=None, to_rank=None)
     document = json.loads(change_topic.entry_of(erased).value or b"")
     assert not {"to", "to_rank"} & document.keys()
     assert document["direction"] == "down"
@@ -70,7 +71,7 @@ def test_change_entry__leaves_out_what_does_not_apply() -> None:
 
 def test_change_entry__an_undefined_feature_has_no_value() -> None:
     """A part whose feature is undefined is listed with its points alone; numbers keep six decimals."""
-    change = dataclasses.replace(CHANGE, why=(("silence", None, 0.0), ("activity", 1 / 3, 2 / 3)))
+    change = msgspec.structs.replace(CHANGE, why=(("silence", None, 0.0), ("activity", 1 / 3, 2 / 3)))
     document = json.loads(change_topic.entry_of(change).value or b"")
     assert document["why"] == [
         {"feature": "silence", "points": 0.0},
@@ -81,7 +82,7 @@ def test_change_entry__an_undefined_feature_has_no_value() -> None:
 def test_change_entry__hostile_user_ids_survive() -> None:
     """Control characters, braces and quotes in a user id come back from key, headers and value unchanged."""
     user_id = 'a\n\x00{"}:é'
-    entry = change_topic.entry_of(dataclasses.replace(CHANGE, user_id=user_id))
+    entry = change_topic.entry_of(msgspec.structs.replace(CHANGE, user_id=user_id))
     assert json.loads(entry.value or b"")["user_id"] == user_id
     assert entry.key == user_id.encode()
     assert dict(entry.headers)["ce_id"] == f"{user_id}:57".encode()

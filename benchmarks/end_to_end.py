@@ -1,0 +1,177 @@
+"""This file asks what one worker makes of a stream, next to what its consumer alone could deliver, in one run.
+
+python -m benchmarks.end_to_end [--events N] [--users N] [--rounds N] [--policy FILE] [--save FILE]
+
+The worker is the real service with its default guarantees: fenced commits to Valkey, outbox, change topic,
+metrics. The ceiling is a loop of consume() and value() over the same topics. Rounds alternate.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from confluent_kafka import Consumer
+
+from flows.dev.child import Child
+from flows.dev.embedded import create_topics
+from flows.dev.generator import CLICKSTREAM, ORDERS, Message
+from flows.dev.load import Loader
+from flows.dev.stack import PARTITIONS, POLICY, Stack
+from flows.dev.worker_metrics import fetch_metrics
+
+SPAN_MS = 60_000
+SHARES = (("page_view", 88), ("add_to_cart", 10), ("order_paid", 2))
+DEADLINE_S = 120.0
+
+
+def events(count: int, users: int, end_ms: int) -> Iterator[Message]:
+    """Write events of about 180 bytes of uniformly drawn users over the minute before `end`."""
+    rng = random.Random(7)
+    names, weights = zip(*SHARES, strict=True)
+    kinds = rng.choices(names, weights, k=count)
+    for number, kind in enumerate(kinds):
+        at_ms = end_ms - SPAN_MS + SPAN_MS * number // count
+        user, item = f"u{rng.randrange(users):07d}", rng.randrange(50_000)
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + f".{at_ms % 1000:03d}Z"
+        text = (
+            f'{{"event_id":"e{number:010d}","user_id":"{user}","type":"{kind}","event_time":"{stamp}",'
+            f'"item_id":"i{item:06d}","category":"c{item % 40:02d}","channel":"app"'
+        )
+        if kind == "order_paid":
+            text += f',"order_id":"o{number:010d}","amount":"{rng.randrange(900, 90_000) / 100:.2f}"'
+        topic = ORDERS if kind == "order_paid" else CLICKSTREAM
+        yield Message(topic, user.encode(), (text + "}").encode(), at_ms)
+
+
+def consume_only(bootstrap: str, count: int) -> None:
+    """Read everything with consume() and value(), and print the seconds it took, of the wall and of the CPU."""
+    settings = {"bootstrap.servers": bootstrap, "group.id": f"ceiling-{os.getpid()}"}
+    reading = {"auto.offset.reset": "earliest", "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
+    consumer = Consumer({**settings, **reading, "fetch.queue.backoff.ms": 5})
+    consumer.subscribe([CLICKSTREAM, ORDERS])
+    read, size, started_s, cpu_s = 0, 0, 0.0, 0.0
+    while read < count:
+        messages = consumer.consume(20_000, 0.1)
+        if not read and messages:
+            started_s, cpu_s = time.monotonic(), cpu_seconds()
+        size += sum(len(message.value()) for message in messages)
+        read += len(messages)
+    print(json.dumps({"wall_s": time.monotonic() - started_s, "cpu_s": cpu_seconds() - cpu_s}))
+    consumer.close()
+
+
+def cpu_seconds() -> float:
+    """Answer the CPU time of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """Answer the CPU time of another process."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def score(stack: Stack, number: int, count: int, policy: Path) -> dict[str, float]:
+    """Let a fresh worker, with a prefix and a group of its own, score everything from the beginning."""
+    prefix = f"round{number}"
+    create_topics(stack.kafka.bootstrap, [f"{prefix}.changes", f"{prefix}.dead-letters"], PARTITIONS)
+    settings = {
+        "prefix": prefix,
+        "kafka": stack.kafka.client_settings,
+        "topics": {"input": [CLICKSTREAM, ORDERS]},
+        "redis": {"url": stack.valkey.url},
+        "policy": str(policy.resolve()),
+        "http": {"port": stack.http_port},
+    }
+    file = stack.settings_file.with_name(f"{prefix}.yaml")
+    file.write_text(json.dumps(settings), encoding="utf-8")
+    worker = Child("worker", [sys.executable, "-m", "flows.cli", "run", "--settings", str(file)], dict(os.environ))
+    try:
+        wait_for(stack.http_port, prefix, 1)
+        started_s, cpu_s = time.monotonic(), cpu_seconds_of(worker.pid)
+        wait_for(stack.http_port, prefix, count)
+        wall_s, used_s = time.monotonic() - started_s, cpu_seconds_of(worker.pid) - cpu_s
+        return {"wall_s": wall_s, "cpu_s": used_s}
+    finally:
+        worker.stop(30)
+
+
+def wait_for(port: int, prefix: str, consumed: int) -> None:
+    """Wait until a worker has consumed so much; the last of it committed and published."""
+    give_up_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < give_up_s:
+        metrics = fetch_metrics(port) or {}
+        done = metrics.get(f"{prefix}_messages_consumed_total", 0) >= consumed
+        if done and (consumed == 1 or metrics.get(f"{prefix}_outbox_pending", 0) == 0):
+            return
+        time.sleep(0.02)
+    raise TimeoutError(f"the worker did not consume {consumed} messages in {DEADLINE_S} s")
+
+
+def ceiling(stack: Stack, count: int) -> dict[str, float]:
+    """Measure consume() and value() in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.end_to_end", "--ceiling", stack.kafka.bootstrap]
+    answer = subprocess.run([*command, "--events", str(count)], capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(answer.stdout)
+    return figures
+
+
+def summary(name: str, rounds: list[dict[str, float]], count: int) -> dict[str, Any]:
+    """Answer the median and the spread of one variant."""
+    rates = sorted(count / figures["wall_s"] for figures in rounds)
+    cpu = sorted(figures["cpu_s"] / count * 1e6 for figures in rounds)
+    print(
+        f"{name:16} {median(rates):>10,.0f} events/s ({rates[0]:,.0f} to {rates[-1]:,.0f})  "
+        f"{median(cpu):6.2f} CPU s per million ({cpu[0]:.2f} to {cpu[-1]:.2f})"
+    )
+    return {"events_per_s": rates, "cpu_s_per_million": cpu}
+
+
+def main() -> None:
+    """Measure and print; with --save write the result to a file."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--events", type=int, default=1_000_000)
+    options.add_argument("--users", type=int, default=100_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--policy", type=Path, default=POLICY)
+    options.add_argument("--save", type=Path)
+    options.add_argument("--ceiling", metavar="BOOTSTRAP", help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.ceiling:
+        return consume_only(chosen.ceiling, chosen.events)
+    with Stack() as stack:
+        end_ms = time.time_ns() // 1_000_000
+        count = Loader(stack.kafka.bootstrap, events(chosen.events, chosen.users, end_ms)).run()
+        score(stack, 0, count, chosen.policy)  # The warm-up: kernels, page cache, the broker's own.
+        ceilings, workers = [], []
+        for number in range(1, chosen.rounds + 1):
+            ceilings.append(ceiling(stack, count))
+            workers.append(score(stack, number, count, chosen.policy))
+    result = {
+        "command": " ".join(["python -m benchmarks.end_to_end", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "consume and value": summary("consume + value", ceilings, count),
+        "worker": summary("worker", workers, count),
+    }
+    pairs = zip(ceilings, workers, strict=True)
+    shares = sorted(alone["wall_s"] / worker["wall_s"] for alone, worker in pairs)
+    result["share_of_ceiling"] = shares
+    print(f"share of ceiling {median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f}), events/s, round by round")
+    if chosen.save:
+        chosen.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
