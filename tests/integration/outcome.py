@@ -19,6 +19,7 @@ from tests.reference import Reference
 START_MS = 1_788_220_800_000
 DAY_MS = 86_400_000
 FUTURE_TOLERANCE_MS = 300_000
+MESSAGE_SIZE_MAX = 20_000_000
 
 TOLERANCE = {"rel": 1e-9, "abs": 1.5e-6}
 """Values are written with six decimals, so the last one may be rounded either way."""
@@ -35,7 +36,8 @@ class Sender:
     def __init__(
         self, kafka: KafkaServer, partitions: int, topics: Sequence[str], names: dict[str, str]
     ) -> None:
-        self._producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "log_level": 0})
+        settings = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "log_level": 0}
+        self._producer = Producer({**settings, "message.max.bytes": MESSAGE_SIZE_MAX})
         self._partitions = partitions
         self._names = names
         self._topics = list(topics)
@@ -79,15 +81,20 @@ class Outcome:
     dead_letters: dict[tuple[int, int, int], str] = field(default_factory=dict)
 
 
-def expected(policy: Policy, sender: Sender, **limits: int) -> Outcome:
-    """Run the reference over all that was sent, each shard by itself, and sweep to the watermark."""
+def expected(policy: Policy, sender: Sender, fire_up_to_ms: int | None = None, **limits: int) -> Outcome:
+    """
+    Run the reference over all that was sent, each shard by itself, and sweep to the watermark.
+
+    Args:
+        fire_up_to_ms: how far time went on in the silence of the whole stream; None when it kept to the data.
+    """
     outcome = Outcome()
     for partition, by_topic in sender.sent.items():
         reference = Reference(policy, len(by_topic), partition, **limits)
         for topic, offset, value, ingest_time_ms in reference.order(by_topic):
             reference.message(topic, offset, value, ingest_time_ms)
-        if reference.watermark_ms is not None:
-            reference.fire(reference.watermark_ms)
+        if (up_to_ms := fire_up_to_ms or reference.watermark_ms) is not None:
+            reference.fire(up_to_ms)
         for user_id in reference.users:
             outcome.profiles[user_id] = _typed(reference.profile(user_id) or {})
         for audience, members in reference.audiences().items():
