@@ -73,7 +73,8 @@ class Commit:
                 case Scored(plan):
                     written += self._write(plan)
                 case Released(partition):
-                    self._owned.pop(partition, None)
+                    if owned := self._owned.pop(partition, None):  # Otherwise its last write failed.
+                        self._progress.settled[partition] = owned.claim.token
                     self._store.forget(partition)
                     written.append(item)
                 case Tick():

@@ -41,6 +41,8 @@ class Progress:
         """Shards that another owner took, with the monotonic time at which we learned it."""
         self.rolled_back: set[int] = set()
         """Shards whose store went back in time: to be claimed and loaded anew."""
+        self.settled: dict[int, str] = {}
+        """Shards that were given back with nothing unwritten, with the token of our last claim."""
         self.assigned = False
         self.failure: Exception | None = None
         self._last_step_ms = clock.monotonic_ms()

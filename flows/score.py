@@ -20,6 +20,7 @@ LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 class _Held:
     """One shard of ours, and how quiet its topics are."""
 
+    claim: Claim
     shard: Shard
     at_end: list[bool]
     heard_ms: list[int]
@@ -56,6 +57,7 @@ class Score:
         self._idle_after_ms = idle_after_ms
         self._out_of_orderness_ms = out_of_orderness_ms
         self._held: dict[int, _Held] = {}
+        self._parked: dict[int, _Held] = {}
 
     def __call__(self, items: Sequence[Decoded]) -> list[Due]:
         """Take one batch of items."""
@@ -79,8 +81,7 @@ class Score:
                 case Released(partition):
                     self._advance(fed & {partition})
                     due += self._plans([partition])
-                    if held := self._held.pop(partition, None):
-                        self._measure.counted(partition, held.shard)
+                    self._park(partition)
                     due.append(item)
                 case Tick():
                     self._advance(fed)
@@ -91,14 +92,40 @@ class Score:
 
     def _take(self, claim: Claim) -> None:
         started_ms = self._clock.monotonic_ms()
-        shard = self._load(claim, self._store, self._progress.beat)
+        shard = self._unparked(claim)
+        event = "shard.kept" if shard else "shard.loaded"
+        if shard is None:
+            shard = self._load(claim, self._store, self._progress.beat)
         now_ms = self._clock.monotonic_ms()
         self._held[claim.partition] = _Held(
-            shard, at_end=[False] * self._topic_count, heard_ms=[now_ms] * self._topic_count
+            claim, shard, at_end=[False] * self._topic_count, heard_ms=[now_ms] * self._topic_count
         )
         if account := self._progress.shards.get(claim.partition):
             account.loaded = True
-        log("info", "shard.loaded", shard=claim.partition, users=len(shard.users), ms=now_ms - started_ms)
+        log("info", event, shard=claim.partition, users=len(shard.users), ms=now_ms - started_ms)
+
+    def _park(self, partition: int) -> None:
+        """
+        Keep a shard that was given back in memory until the next assignment, which may bring it again.
+
+        Every rebalance takes all shards from everybody, and gives most of them back to where they were.
+        """
+        held = self._held.pop(partition, None)
+        if held is None:
+            return
+        self._measure.counted(partition, held.shard)
+        if not any(held.shard.pending(topic) for topic in range(self._topic_count)):
+            self._parked[partition] = held
+
+    def _unparked(self, claim: Claim) -> Shard | None:
+        """Take a parked shard back if nobody has touched it: the last claim and the last write are ours."""
+        held = self._parked.pop(claim.partition, None)
+        settled = self._progress.settled.pop(claim.partition, None)
+        if held is None or settled != held.claim.token:
+            return None
+        if claim.earlier_tokens[:1] != (settled,) or claim.number != held.claim.number:
+            return None
+        return held.shard
 
     def _advance(self, partitions: set[int]) -> None:
         for partition in sorted(partitions & self._held.keys()):
@@ -110,6 +137,8 @@ class Score:
     def _tick(self, tick: Tick) -> list[Due]:
         for partition in [one for one in self._held if one not in self._progress.shards]:
             del self._held[partition]  # Another owner has it.
+        if self._progress.assigned:
+            self._parked.clear()  # The assignment is here, and it did not bring them back.
         for held in self._held.values():
             self._sweep(held, tick.wall_ms)
         plans = self._plans(self._held)

@@ -73,6 +73,11 @@ class Bench:
             total += sum(int(value) for name, value in meta.items() if name.startswith(b"offset:"))
         return total
 
+    def writes(self) -> int:
+        """Count the atomic writes of all shards so far."""
+        metas = [f"{self.prefix}:shard:{{{one:02d}}}:meta" for one in range(self.topics.partitions)]
+        return sum(int(self.store.hget(meta, "number") or 0) for meta in metas)
+
     def outbox(self) -> int:
         """Count the entries that are durable and not yet known to be published."""
         return sum(
@@ -181,6 +186,7 @@ def test_worker__shares_partitions_and_takes_over(one_topic: Bench, policy: Poli
         first.wait_until(lambda: first.owned() == 4)
         with WorkerProcess(one_topic.settings, "second") as second:
             second.wait_until(lambda: (first.owned(), second.owned()) == (2, 2))
+            assert first.log.count("event=shard.kept") == 2
             first.kill()
             second.wait_until(lambda: second.owned() == 4, deadline_s=15)
             one_topic.wait_done(second, load.finish())
@@ -223,6 +229,24 @@ def test_worker__survives_kills(one_topic: Bench, policy: Policy, load: Load) ->
         one_topic.wait_done(worker, load.finish())
         assert worker.stop() == 0
     assert_same(one_topic.observed(), expected(policy, one_topic.sender))
+
+
+def test_worker__survives_kills_with_two_topics(bench: Bench, policy: Policy) -> None:
+    """However often a worker is killed on its way through a backlog, the order of two topics stays."""
+    moments = random.Random(17)
+    count = bench.sender.send(story(events=8_000, users=1_500, seed=17))
+    settings = bench.write(commit_interval="20ms")
+    for _ in range(KILLS):
+        with WorkerProcess(settings) as worker:
+            worker.wait_ready()
+            wanted = bench.writes() + moments.randint(1, 6)
+            worker.wait_until(lambda wanted=wanted: bench.writes() >= wanted or bench.written() == count)
+            worker.kill()
+    with WorkerProcess(settings) as worker:
+        worker.wait_ready()
+        bench.wait_done(worker, count)
+        assert worker.stop() == 0
+    assert_same(bench.observed(), expected(policy, bench.sender))
 
 
 def test_worker__fires_deadlines_in_silence(bench: Bench) -> None:
