@@ -247,7 +247,8 @@ def apply_event(tables, state, changes, events, i, r):
     """Apply one message to its user: features, then every ladder in policy order."""
     row, row_f = state.rows[r], state.rows_f[r]
     event_time_ms, type_number = events.event_time_ms[i], events.type[i]
-    if row[FIRST_SEEN] == NONE:
+    is_new = row[FIRST_SEEN] == NONE
+    if is_new:
         begin(tables, row, event_time_ms)
     pass_time(tables, row, row_f, event_time_ms)
     remember_id(state, row, tables, events.event_id_hash[i], event_time_ms)
@@ -267,7 +268,9 @@ def apply_event(tables, state, changes, events, i, r):
     touched = undone | added
     due = NEVER
     for ladder in range(tables.ladders.shape[0]):
-        if stands(tables, row, ladder, touched, lowered) or not judge(tables, state, changes, r, ladder, cause, i):
+        # Nobody has looked at a new user's scores yet: a curve may give points for nothing.
+        unmoved = not is_new and stands(tables, row, ladder, touched, lowered)
+        if unmoved or not judge(tables, state, changes, r, ladder, cause, i):
             settle(tables, row, ladder, touched, lowered)
         due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
     state.due[r] = due
