@@ -35,7 +35,7 @@ class RawBatch:
 
     Attributes:
         topic: index in the order of settings.
-        offsets, ingest_time_ms: int64, one per value; the broker's own time, -1 where it has none.
+        offsets, ingest_time_ms: int64, one per value; the time Kafka gives the message.
     """
 
     partition: int

@@ -13,6 +13,9 @@ from flows.membership import raise_consumer_error
 
 Int64s = npt.NDArray[np.int64]
 
+NO_TIME_MS = 253_402_300_799_999
+"""For a message whose broker gave it no time: no event is ahead of the year 9999."""
+
 
 def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch | AtEnd]:
     """
@@ -28,11 +31,12 @@ def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch |
     times = np.array([message.timestamp()[1] for message in messages], dtype=np.int64)
     ends: dict[int, int] = {}
     # What is no message has no time; a message may lack one too.
-    if notices := [n for n in np.flatnonzero(times < 0).tolist() if messages[n].error() is not None]:
+    if notices := [n for n in np.flatnonzero(times <= 0).tolist() if messages[n].error() is not None]:
         ends = _ends([messages[n] for n in notices], topics)
         times = np.delete(times, notices)
         dropped = set(notices)
         messages = [message for n, message in enumerate(messages) if n not in dropped]
+    times[times <= 0] = NO_TIME_MS
     batches = _batches(messages, times, topics)
     still = [
         code for code, offset in ends.items() if code not in batches or batches[code].offsets[-1] < offset

@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from config.policy_file import load_policy
+from flows.cli import main
 from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics
 from flows.dev.generator import Message
 from scoring.policy import Policy
@@ -379,6 +380,35 @@ def test_worker__idles_cheaply(bench: Bench) -> None:
         time.sleep(3.0)  # A share of time cannot be waited for.
         assert _cpu_s(worker.pid) - before_s < 0.45
         assert worker.answers("/live") == 200
+
+
+def test_explain__agrees_with_the_profile(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rung, score, missing points and next fall are those of the profile; an unknown user ends with 1."""
+    count = bench.sender.send(story(events=1_000, users=60, seed=18))
+    with WorkerProcess(bench.settings) as worker:
+        bench.wait_done(worker.wait_ready(), count)
+        assert worker.stop() == 0
+    user_id = max(bench.observed().profiles.items(), key=lambda one: int(one[1]["seq"]))[0]
+    profile = bench.profile(user_id)
+    assert main(["explain", user_id, "--json", "--settings", str(bench.settings)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["seq"], told["spend"], told["orders"]) == (
+        int(profile["seq"]),
+        profile["spend"],
+        int(profile["orders"]),
+    )
+    assert sorted(name for name, tag in told["tags"].items() if tag["rung"] == "on") == [
+        name for name in profile["tags"].split(",") if name
+    ]
+    for name, ladder in told["ladders"].items():
+        assert (ladder["rung"], ladder["rank"]) == (profile[name], int(profile[f"{name}.rank"]))
+        assert ladder["score"] == pytest.approx(float(profile[f"{name}.score"]), abs=2e-6)
+        assert ("next" in ladder, "falls_at" in ladder) == (
+            f"{name}.next" in profile,
+            f"{name}.falls_at_ms" in profile,
+        )
+    assert main(["explain", "nobody", "--settings", str(bench.settings)]) == 1
+    assert "no user 'nobody'" in capsys.readouterr().err
 
 
 def now_ms() -> int:
