@@ -1,0 +1,44 @@
+"""What tests of whole workers share. This file makes their benches."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from config.policy_file import load_policy
+from flows.dev.embedded import KafkaServer, ValkeyServer
+from scoring.policy import Policy
+from tests.conftest import Topics
+from tests.integration.bench import Bench, Load
+from tests.integration.worker_process import POLICY
+
+
+@pytest.fixture
+def bench(
+    valkey: ValkeyServer, kafka: KafkaServer, store: redis.Redis, topics: Topics, prefix: str, tmp_path: Path
+) -> Bench:
+    """Prepare a worker that reads two topics."""
+    return Bench(valkey, kafka, store, topics, prefix, tmp_path, topics.input)
+
+
+@pytest.fixture
+def one_topic(
+    valkey: ValkeyServer, kafka: KafkaServer, store: redis.Redis, topics: Topics, prefix: str, tmp_path: Path
+) -> Bench:
+    """Prepare a worker that reads one topic, so that its order is known however fast it is read."""
+    return Bench(valkey, kafka, store, topics, prefix, tmp_path, (topics.clickstream,))
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    """Read the policy that ships."""
+    return load_policy(POLICY)
+
+
+@pytest.fixture
+def load(one_topic: Bench) -> Iterator[Load]:
+    """Send a story at its own pace while a test does something else."""
+    running = Load(one_topic.sender)
+    yield running
+    running.finish()
