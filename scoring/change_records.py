@@ -22,7 +22,7 @@ from scoring.state import (
     X_TO,
     Changes,
 )
-from scoring.tables import M_CHANGES, PolicyTables
+from scoring.tables import PolicyTables
 from scoring.user_rows import UserRows
 
 
@@ -30,7 +30,7 @@ class ChangeRecords:
     """Hold the arrays that the kernels write changes to; room for at least one user's at a time."""
 
     def __init__(self, compiled: PolicyTables) -> None:
-        capacity = 4096 + int(compiled.tables.limits[M_CHANGES])
+        capacity = 4096 + compiled.changes_max
         self.arrays = Changes(
             facts=np.zeros((capacity, CHANGE_WORDS), np.int64),
             score=np.zeros(capacity),

@@ -5,10 +5,19 @@ instants at which a bucket of a ratio's inputs leaves; between two of them the s
 first whole second below keep_at is found by bracketing: at the bends of the curves, then by chords. Definitions: docs/policy.md#deadlines.
 """
 
-from scoring.features import next_leave
 import numpy as np
 
 from scoring.borrowing import borrowing
+from scoring.features import next_leave
+from scoring.lookup import (
+    feature_cell,
+    feature_number,
+    ladder_cell,
+    part_cell,
+    point_number,
+    rung_number,
+    score_cell,
+)
 from scoring.row import (
     AS_OF,
     BELOW_SINCE,
@@ -55,15 +64,15 @@ FIRST_STRIDE_S = 86_400
 @borrowing
 def next_ratio_move(tables, ladder, row, t_ms):
     """Answer the first instant after t at which a ratio of the ladder's score may move; NEVER if none."""
-    if not tables.ladders[ladder, L_RATIO]:
+    if not ladder_cell(tables, ladder, L_RATIO):
         return NEVER
     earliest = NEVER
-    score = tables.ladders[ladder, L_SCORE]
-    for part in range(tables.scores[score, S_PART], tables.scores[score, S_PART_END]):
-        f = tables.parts[part, P_FEATURE]
-        if tables.features[f, F_KIND] == RATIO:
+    score = ladder_cell(tables, ladder, L_SCORE)
+    for part in range(score_cell(tables, score, S_PART), score_cell(tables, score, S_PART_END)):
+        f = part_cell(tables, part, P_FEATURE)
+        if feature_cell(tables, f, F_KIND) == RATIO:
             for column in (F_OVER, F_UNDER):
-                leaves = next_leave(tables, tables.features[f, column], row, t_ms)
+                leaves = next_leave(tables, feature_cell(tables, f, column), row, t_ms)
                 if leaves >= 0:
                     earliest = min(earliest, leaves)
     return earliest
@@ -72,14 +81,14 @@ def next_ratio_move(tables, ladder, row, t_ms):
 @borrowing
 def kink_after(tables, part, point, row, row_f):
     """Answer the last whole second not after a part's curve bends at one of its points; -1 if it never does."""
-    f = tables.parts[part, P_FEATURE]
-    kind, at, x = tables.features[f, F_KIND], tables.features[f, F_AT], tables.points[point, 0]
+    f = part_cell(tables, part, P_FEATURE)
+    kind, at, x = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT), point_number(tables, point, 0)
     if kind == SINCE and row[at + SINCE_NOW] != NONE:
         return (row[at + SINCE_NOW] + int(x * 1000.0)) // 1000
     if kind == DECAYED and x > 0.0:
-        times = row_f[at + DECAYED_VALUE] * tables.feature_floats[f, F_UNIT] / x
+        times = row_f[at + DECAYED_VALUE] * feature_number(tables, f, F_UNIT) / x
         if times > 1.0:
-            age_ms = tables.feature_floats[f, F_HALF_LIFE] * np.log2(times)
+            age_ms = feature_number(tables, f, F_HALF_LIFE) * np.log2(times)
             return (row[at + DECAYED_AT] + int(age_ms)) // 1000
     return -1
 
@@ -91,8 +100,8 @@ def part_lasts(tables, part, row, row_f, t_ms, threshold, until_ms):
 
     since and decayed by the inverse of their curve, windows and active days from one leaving to the next.
     """
-    f = tables.parts[part, P_FEATURE]
-    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    f = part_cell(tables, part, P_FEATURE)
+    kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
     if part_points(tables, part, row, row_f, t_ms) < threshold:
         return t_ms
     if part_points(tables, part, row, row_f, until_ms) >= threshold:
@@ -100,9 +109,9 @@ def part_lasts(tables, part, row, row_f, t_ms, threshold, until_ms):
     if kind == SINCE:
         return row[at + SINCE_NOW] + int(curve_inverse(tables, part, threshold) * 1000.0)
     if kind == DECAYED:
-        value = row_f[at + DECAYED_VALUE] * tables.feature_floats[f, F_UNIT]
+        value = row_f[at + DECAYED_VALUE] * feature_number(tables, f, F_UNIT)
         half_lives = np.log2(value / curve_inverse(tables, part, threshold))
-        return row[at + DECAYED_AT] + int(tables.feature_floats[f, F_HALF_LIFE] * half_lives)
+        return row[at + DECAYED_AT] + int(feature_number(tables, f, F_HALF_LIFE) * half_lives)
     while part_points(tables, part, row, row_f, t_ms) >= threshold:
         t_ms = next_leave(tables, f, row, t_ms)
     return t_ms
@@ -111,9 +120,9 @@ def part_lasts(tables, part, row, row_f, t_ms, threshold, until_ms):
 @borrowing
 def first_below_by_parts(tables, ladder, row, row_f, low, high, threshold):
     """Find the first second below of a score that is one part, or the highest of several; whole seconds."""
-    score = tables.ladders[ladder, L_SCORE]
+    score = ladder_cell(tables, ladder, L_SCORE)
     lasts_ms = low * 1000
-    for part in range(tables.scores[score, S_PART], tables.scores[score, S_PART_END]):
+    for part in range(score_cell(tables, score, S_PART), score_cell(tables, score, S_PART_END)):
         lasts_ms = max(lasts_ms, part_lasts(tables, part, row, row_f, low * 1000, threshold, high * 1000))
     guess = min(max(lasts_ms // 1000, low + 1), high)
     # The estimate is good to rounding; the score itself decides.
@@ -142,13 +151,13 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     low_slack = slack(tables, ladder, row, row_f, low * 1000)
     if low_slack < 0.0:
         return low * 1000
-    score = tables.ladders[ladder, L_SCORE]
-    if tables.scores[score, S_MAX] or tables.scores[score, S_PART_END] - tables.scores[score, S_PART] == 1:
+    score = ladder_cell(tables, ladder, L_SCORE)
+    if score_cell(tables, score, S_MAX) or score_cell(tables, score, S_PART_END) - score_cell(tables, score, S_PART) == 1:
         rung = row[ladder_at(tables, ladder) + RUNG]
-        threshold = tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
+        threshold = rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
         return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
-    for part in range(tables.scores[score, S_PART], tables.scores[score, S_PART_END]):
-        for point in range(tables.parts[part, P_POINT], tables.parts[part, P_POINT_END]):
+    for part in range(score_cell(tables, score, S_PART), score_cell(tables, score, S_PART_END)):
+        for point in range(part_cell(tables, part, P_POINT), part_cell(tables, part, P_POINT_END)):
             kink = kink_after(tables, part, point, row, row_f)
             if low < kink < high:
                 kink_slack = slack(tables, ladder, row, row_f, kink * 1000)
@@ -194,14 +203,14 @@ def narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack):
 @borrowing
 def fall_due(tables, ladder, row, below_since_ms):
     """Answer when a fall is due that has been below since then; a delayed one on a whole second."""
-    if not tables.ladders[ladder, L_DELAYED]:
+    if not ladder_cell(tables, ladder, L_DELAYED):
         return below_since_ms
     at = ladder_at(tables, ladder)
     due = max(
-        below_since_ms + tables.ladders[ladder, L_GRACE], row[at + ENTERED] + tables.ladders[ladder, L_DWELL]
+        below_since_ms + ladder_cell(tables, ladder, L_GRACE), row[at + ENTERED] + ladder_cell(tables, ladder, L_DWELL)
     )
     if row[at + LAST_FALL] != NONE:
-        due = max(due, row[at + LAST_FALL] + tables.ladders[ladder, L_STEP_PERIOD])
+        due = max(due, row[at + LAST_FALL] + ladder_cell(tables, ladder, L_STEP_PERIOD))
     return -(-due // 1000) * 1000
 
 

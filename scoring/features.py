@@ -12,6 +12,7 @@ Definitions: docs/policy.md. What no refund can undo any more is kept apart ("ke
 import numpy as np
 
 from scoring.borrowing import borrowing
+from scoring.lookup import feature_cell, feature_number, limit, type_cell, weight
 from scoring.row import (
     DAY_MS,
     DAYS_ANCHOR,
@@ -39,6 +40,8 @@ from scoring.row import (
 )
 from scoring.tables import (
     ACTIVE_DAYS,
+    AT_DAYS,
+    DAY_COUNT,
     DECAYED,
     F_AMOUNT,
     F_AT,
@@ -65,14 +68,14 @@ from scoring.tables import (
 @borrowing
 def day_of(tables, t_ms):
     """Number the local day of an instant, from 1970-01-01; days after the table are 24 h each."""
-    starts = tables.day_start_ms
-    last = starts.shape[0] - 1
-    if t_ms >= starts[last]:
-        return last + (t_ms - starts[last]) // DAY_MS
-    day = min(max((t_ms + tables.limits[M_DAY_OFFSET]) // DAY_MS, 0), last)
-    while day > 0 and starts[day] > t_ms:
+    starts, at = tables.cells, tables.cells[AT_DAYS]
+    last = tables.cells[DAY_COUNT] - 1
+    if t_ms >= starts[at + last]:
+        return last + (t_ms - starts[at + last]) // DAY_MS
+    day = min(max((t_ms + limit(tables, M_DAY_OFFSET)) // DAY_MS, 0), last)
+    while day > 0 and starts[at + day] > t_ms:
         day -= 1
-    while starts[day + 1] <= t_ms:
+    while starts[at + day + 1] <= t_ms:
         day += 1
     return day
 
@@ -80,39 +83,39 @@ def day_of(tables, t_ms):
 @borrowing
 def day_start(tables, day):
     """Answer the Unix time at which a local day starts."""
-    last = tables.day_start_ms.shape[0] - 1
+    at, last = tables.cells[AT_DAYS], tables.cells[DAY_COUNT] - 1
     if day > last:
-        return tables.day_start_ms[last] + (day - last) * DAY_MS
-    return tables.day_start_ms[day]
+        return tables.cells[at + last] + (day - last) * DAY_MS
+    return tables.cells[at + day]
 
 
 @borrowing
 def bucket_of(tables, f, t_ms):
     """Number the bucket of an instant; before 1970 there is only bucket 0's day."""
-    days = tables.features[f, F_DAYS]
+    days = feature_cell(tables, f, F_DAYS)
     if days:
         return day_of(tables, t_ms) // days
-    return t_ms // tables.features[f, F_BUCKET]
+    return t_ms // feature_cell(tables, f, F_BUCKET)
 
 
 @borrowing
 def bucket_end(tables, f, bucket):
     """Answer the Unix time at which a bucket ends."""
-    days = tables.features[f, F_DAYS]
+    days = feature_cell(tables, f, F_DAYS)
     if days:
         return day_start(tables, (bucket + 1) * days)
-    return (bucket + 1) * tables.features[f, F_BUCKET]
+    return (bucket + 1) * feature_cell(tables, f, F_BUCKET)
 
 
 @borrowing
 def window_advance(tables, f, row, at, t_ms):
     """Let the buckets leave whose end is not later than t - span."""
-    live = bucket_of(tables, f, t_ms - tables.features[f, F_SPAN])
+    live = bucket_of(tables, f, t_ms - feature_cell(tables, f, F_SPAN))
     if row[at + WINDOW_NEWEST] == NONE:
         row[at + WINDOW_TAIL] = live
         row[at + WINDOW_NEWEST] = live - 1
         return
-    ring = tables.features[f, F_RING]
+    ring = feature_cell(tables, f, F_RING)
     stop = min(live - 1, row[at + WINDOW_NEWEST])
     for bucket in range(row[at + WINDOW_TAIL], stop + 1):
         cell = at + WINDOW_RING + bucket % ring
@@ -129,7 +132,7 @@ def window_add(tables, f, row, at, t_ms, quantity):
     if bucket < row[at + WINDOW_TAIL]:
         return
     row[at + WINDOW_NEWEST] = max(row[at + WINDOW_NEWEST], bucket)
-    row[at + WINDOW_RING + bucket % tables.features[f, F_RING]] += quantity
+    row[at + WINDOW_RING + bucket % feature_cell(tables, f, F_RING)] += quantity
     row[at + WINDOW_SUM] += quantity
 
 
@@ -139,11 +142,11 @@ def window_at(tables, f, row, at, t_ms):
     total = row[at + WINDOW_SUM]
     if total == 0 or row[at + WINDOW_NEWEST] == NONE:
         return total
-    live = bucket_of(tables, f, t_ms - tables.features[f, F_SPAN])
+    live = bucket_of(tables, f, t_ms - feature_cell(tables, f, F_SPAN))
     if live > row[at + WINDOW_NEWEST]:
         return 0
     for bucket in range(row[at + WINDOW_TAIL], live):
-        total -= row[at + WINDOW_RING + bucket % tables.features[f, F_RING]]
+        total -= row[at + WINDOW_RING + bucket % feature_cell(tables, f, F_RING)]
     return total
 
 
@@ -189,7 +192,7 @@ def days_alive(tables, f, row, at, t_ms):
     """Answer the bits of the days that are among the last `span` days at a time."""
     if row[at + DAYS_ANCHOR] == NONE:
         return np.uint64(0)
-    span = tables.features[f, F_DAYS] - (day_of(tables, t_ms) - row[at + DAYS_ANCHOR])
+    span = feature_cell(tables, f, F_DAYS) - (day_of(tables, t_ms) - row[at + DAYS_ANCHOR])
     if span <= 0:
         return np.uint64(0)
     mask = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64(64 - min(span, 64))
@@ -230,7 +233,7 @@ def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_mi
         amount_minor: money in minor units.
         kept: False for an order, which a refund may still undo.
     """
-    ended = tables.types[type_number, T_UNTIL]
+    ended = type_cell(tables, type_number, T_UNTIL)
     touched = match | ended
     changed = np.int64(0)
     f = 0
@@ -247,11 +250,11 @@ def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_mi
 @borrowing
 def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
     """Add one event to one feature, as the feature's kind has it; tell whether it changed."""
-    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
-    quantity = amount_minor if tables.features[f, F_AMOUNT] else 1
+    kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
+    quantity = amount_minor if feature_cell(tables, f, F_AMOUNT) else 1
     if kind == DECAYED:
-        points = tables.weights[type_number, f] * quantity
-        decayed_add(row, row_f, at, t_ms, points, tables.feature_floats[f, F_HALF_LIFE])
+        points = weight(tables, type_number, f) * quantity
+        decayed_add(row, row_f, at, t_ms, points, feature_number(tables, f, F_HALF_LIFE))
     elif kind == WINDOW:
         window_advance(tables, f, row, at, as_of_ms)
         window_add(tables, f, row, at, t_ms, quantity)
@@ -260,9 +263,9 @@ def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, am
     elif kind == SINCE:
         changed = False
         if (match >> f) & 1:
-            first = tables.features[f, F_FIRST] == 1
+            first = feature_cell(tables, f, F_FIRST) == 1
             changed = since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, kept, first)
-        if (tables.types[type_number, T_UNTIL] >> f) & 1:
+        if (type_cell(tables, type_number, T_UNTIL) >> f) & 1:
             changed = since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, kept, False) or changed
         return changed
     elif kind == ACTIVE_DAYS:
@@ -273,14 +276,14 @@ def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, am
 @borrowing
 def take_quantity(tables, f, row, row_f, t_ms, type_number, quantity):
     """Take a quantity of an order out of a summing feature, at the order's time."""
-    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+    kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
     if kind == DECAYED:
-        points = tables.weights[type_number, f] * quantity
-        decayed_take(row, row_f, at, t_ms, points, tables.feature_floats[f, F_HALF_LIFE])
+        points = weight(tables, type_number, f) * quantity
+        decayed_take(row, row_f, at, t_ms, points, feature_number(tables, f, F_HALF_LIFE))
     elif kind == WINDOW:
         bucket = bucket_of(tables, f, t_ms)
         if row[at + WINDOW_TAIL] <= bucket <= row[at + WINDOW_NEWEST]:
-            row[at + WINDOW_RING + bucket % tables.features[f, F_RING]] -= quantity
+            row[at + WINDOW_RING + bucket % feature_cell(tables, f, F_RING)] -= quantity
             row[at + WINDOW_SUM] -= quantity
     elif kind == TOTALS:
         row[at + TOTAL] -= quantity
@@ -291,7 +294,7 @@ def take_money(tables, row, row_f, t_ms, type_number, match, amount_minor):
     """Take money of an order out of every `of: amount` feature that counted it."""
     f = 0
     while match:
-        if match & 1 and tables.features[f, F_AMOUNT]:
+        if match & 1 and feature_cell(tables, f, F_AMOUNT):
             take_quantity(tables, f, row, row_f, t_ms, type_number, amount_minor)
         match >>= 1
         f += 1
@@ -300,16 +303,16 @@ def take_money(tables, row, row_f, t_ms, type_number, match, amount_minor):
 @borrowing
 def take_order(state, tables, row, row_f, t_ms, type_number, match):
     """Take an order of which nothing is left out of every feature; it is marked gone in the orders already."""
-    touched = match | tables.types[type_number, T_UNTIL]
+    touched = match | type_cell(tables, type_number, T_UNTIL)
     f = 0
     while touched:
         if touched & 1:
-            kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+            kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
             if kind == SINCE:
                 recall_since(state, tables, f, row, at)
             elif kind == ACTIVE_DAYS:
                 recall_days(state, tables, f, row, at)
-            elif not tables.features[f, F_AMOUNT]:
+            elif not feature_cell(tables, f, F_AMOUNT):
                 take_quantity(tables, f, row, row_f, t_ms, type_number, 1)
         touched >>= 1
         f += 1
@@ -318,7 +321,7 @@ def take_order(state, tables, row, row_f, t_ms, type_number, match):
 @borrowing
 def recall_since(state, tables, f, row, at):
     """Rebuild a `since` from what is kept and the orders that are left."""
-    first = tables.features[f, F_FIRST] == 1
+    first = feature_cell(tables, f, F_FIRST) == 1
     row[at + SINCE_NOW] = row[at + SINCE_KEPT]
     row[at + UNTIL_NOW] = row[at + UNTIL_KEPT]
     for entry in range(row[ORDERS_COUNT]):
@@ -329,7 +332,7 @@ def recall_since(state, tables, f, row, at):
         t_ms = state.pool[order + ORDER_TIME]
         if (state.pool[order + ORDER_MATCH] >> f) & 1:
             since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, False, first)
-        if (tables.types[type_number, T_UNTIL] >> f) & 1:
+        if (type_cell(tables, type_number, T_UNTIL) >> f) & 1:
             since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, False, False)
 
 
@@ -346,14 +349,14 @@ def recall_days(state, tables, f, row, at):
 @borrowing
 def keep_order(tables, row, t_ms, type_number, match):
     """Fold an order that leaves the memory into what cannot be undone."""
-    touched = match | tables.types[type_number, T_UNTIL]
+    touched = match | type_cell(tables, type_number, T_UNTIL)
     f = 0
     while touched:
         if touched & 1:
-            kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
+            kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
             if kind == SINCE and (match >> f) & 1:
-                since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, True, tables.features[f, F_FIRST] == 1)
-            if kind == SINCE and (tables.types[type_number, T_UNTIL] >> f) & 1:
+                since_note(row, at, SINCE_KEPT, SINCE_NOW, t_ms, True, feature_cell(tables, f, F_FIRST) == 1)
+            if kind == SINCE and (type_cell(tables, type_number, T_UNTIL) >> f) & 1:
                 since_note(row, at, UNTIL_KEPT, UNTIL_NOW, t_ms, True, False)
             if kind == ACTIVE_DAYS:
                 days_add(row, at, day_of(tables, t_ms), True)
@@ -364,18 +367,18 @@ def keep_order(tables, row, t_ms, type_number, match):
 @borrowing
 def plain_value(tables, f, row, row_f, t_ms):
     """Evaluate a feature that is no ratio; NaN when undefined."""
-    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
-    unit = tables.feature_floats[f, F_UNIT]
+    kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
+    unit = feature_number(tables, f, F_UNIT)
     if kind == DECAYED:
         age_ms = t_ms - row[at + DECAYED_AT]
-        return row_f[at + DECAYED_VALUE] * 2.0 ** (-age_ms / tables.feature_floats[f, F_HALF_LIFE]) * unit
+        return row_f[at + DECAYED_VALUE] * 2.0 ** (-age_ms / feature_number(tables, f, F_HALF_LIFE)) * unit
     if kind == WINDOW:
         return window_at(tables, f, row, at, t_ms) * unit
     if kind == TOTALS:
         return row[at + TOTAL] * unit
     if kind == SINCE:
         noted = row[at + SINCE_NOW]
-        if noted == NONE or (tables.features[f, F_HAS_UNTIL] and row[at + UNTIL_NOW] > noted):
+        if noted == NONE or (feature_cell(tables, f, F_HAS_UNTIL) and row[at + UNTIL_NOW] > noted):
             return np.nan
         return (t_ms - noted) / 1000.0
     return float(bit_count(days_alive(tables, f, row, at, t_ms)))
@@ -384,24 +387,24 @@ def plain_value(tables, f, row, row_f, t_ms):
 @borrowing
 def feature_value(tables, f, row, row_f, t_ms):
     """Evaluate a feature at a time not before the user's last; NaN when undefined."""
-    kind = tables.features[f, F_KIND]
+    kind = feature_cell(tables, f, F_KIND)
     if kind <= ACTIVE_DAYS:
         return plain_value(tables, f, row, row_f, t_ms)
-    under = plain_value(tables, tables.features[f, F_UNDER], row, row_f, t_ms)
-    if under < tables.feature_floats[f, F_AT_LEAST]:
+    under = plain_value(tables, feature_cell(tables, f, F_UNDER), row, row_f, t_ms)
+    if under < feature_number(tables, f, F_AT_LEAST):
         return np.nan
-    return plain_value(tables, tables.features[f, F_OVER], row, row_f, t_ms) / under
+    return plain_value(tables, feature_cell(tables, f, F_OVER), row, row_f, t_ms) / under
 
 
 @borrowing
 def next_leave(tables, f, row, t_ms):
     """Answer the first instant after t at which something leaves a window or the active days; -1 for never."""
-    kind, at = tables.features[f, F_KIND], tables.features[f, F_AT]
-    span = tables.features[f, F_SPAN]
+    kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
+    span = feature_cell(tables, f, F_SPAN)
     if kind == WINDOW and row[at + WINDOW_NEWEST] != NONE:
         live = max(bucket_of(tables, f, t_ms - span), row[at + WINDOW_TAIL])
         for bucket in range(live, row[at + WINDOW_NEWEST] + 1):
-            if row[at + WINDOW_RING + bucket % tables.features[f, F_RING]]:
+            if row[at + WINDOW_RING + bucket % feature_cell(tables, f, F_RING)]:
                 return bucket_end(tables, f, bucket) + span
     if kind == ACTIVE_DAYS:
         alive = days_alive(tables, f, row, at, t_ms)
@@ -409,5 +412,5 @@ def next_leave(tables, f, row, t_ms):
             oldest = 63
             while not (alive >> np.uint64(oldest)) & np.uint64(1):
                 oldest -= 1
-            return day_start(tables, row[at + DAYS_ANCHOR] - oldest + tables.features[f, F_DAYS])
+            return day_start(tables, row[at + DAYS_ANCHOR] - oldest + feature_cell(tables, f, F_DAYS))
     return -1

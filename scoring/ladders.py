@@ -7,9 +7,10 @@ fall  when the score is below keep_at of the present rung and grace, dwell and s
 
 import numpy as np
 
+from scoring.borrowing import borrowing
 from scoring.deadlines import advance_below, fall_due, next_fall
 from scoring.features import feature_value
-from scoring.borrowing import borrowing
+from scoring.lookup import ladder_cell, ladder_count, part_cell, rung_number, score_cell
 from scoring.row import AS_OF, BELOW_SINCE, FALLS_AT, LAST_FALL, NEVER, NONE, RUNG, SEQ, STALE
 from scoring.row import SINCE as ENTERED
 from scoring.scores import curve_points, ladder_at, ladder_score
@@ -55,8 +56,8 @@ def mark_dirty(state, r):
 @borrowing
 def highest_entered(tables, ladder, rung, score):
     """Answer the highest rung above the present one whose enter_at the score reaches, else the present one."""
-    first = tables.ladders[ladder, L_RUNG]
-    while rung + 1 < tables.ladders[ladder, L_RUNGS] and score >= tables.rungs[first + rung + 1, R_ENTER]:
+    first = ladder_cell(tables, ladder, L_RUNG)
+    while rung + 1 < ladder_cell(tables, ladder, L_RUNGS) and score >= rung_number(tables, first + rung + 1, R_ENTER):
         rung += 1
     return rung
 
@@ -64,10 +65,10 @@ def highest_entered(tables, ladder, rung, score):
 @borrowing
 def highest_kept(tables, ladder, rung, score, steps):
     """Answer the highest lower rung whose keep_at the score reaches, at most so many steps down (0: no limit)."""
-    first = tables.ladders[ladder, L_RUNG]
+    first = ladder_cell(tables, ladder, L_RUNG)
     lowest = max(rung - steps, 0) if steps else 0
     target = rung - 1
-    while target > lowest and score < tables.rungs[first + target, R_KEEP]:
+    while target > lowest and score < rung_number(tables, first + target, R_KEEP):
         target -= 1
     return target
 
@@ -82,7 +83,7 @@ def move(tables, state, changes, r, ladder, target, score, cause, event):
     row[at + RUNG] = target
     row[at + ENTERED] = as_of_ms
     row[at + LAST_FALL] = NONE if target > rung else as_of_ms
-    below = score < tables.rungs[tables.ladders[ladder, L_RUNG] + target, R_KEEP]
+    below = score < rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + target, R_KEEP)
     row[at + BELOW_SINCE] = as_of_ms if below else NONE
     row[at + FALLS_AT] = next_fall(tables, ladder, row, row_f) if target else NEVER
     row[STALE] &= ~(np.int64(1) << ladder)
@@ -103,10 +104,10 @@ def move(tables, state, changes, r, ladder, target, score, cause, event):
 @borrowing
 def explain_parts(tables, ladder, row, row_f, t_ms, values, points):
     """Write each part's value (NaN when undefined) and points at a time not before the user's own."""
-    score = tables.ladders[ladder, L_SCORE]
-    start = tables.scores[score, S_PART]
-    for part in range(start, tables.scores[score, S_PART_END]):
-        value = feature_value(tables, tables.parts[part, P_FEATURE], row, row_f, t_ms)
+    score = ladder_cell(tables, ladder, L_SCORE)
+    start = score_cell(tables, score, S_PART)
+    for part in range(start, score_cell(tables, score, S_PART_END)):
+        value = feature_value(tables, part_cell(tables, part, P_FEATURE), row, row_f, t_ms)
         values[part - start] = value
         points[part - start] = curve_points(tables, part, value)
 
@@ -120,13 +121,13 @@ def judge(tables, state, changes, r, ladder, cause, event):
     score = ladder_score(tables, ladder, row, row_f)
     target = highest_entered(tables, ladder, rung, score)
     if target == rung and rung > 0:
-        if score >= tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]:
+        if score >= rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP):
             row[at + BELOW_SINCE] = NONE
             return False
         if row[at + BELOW_SINCE] == NONE:
             row[at + BELOW_SINCE] = row[AS_OF]
         if fall_due(tables, ladder, row, row[at + BELOW_SINCE]) <= row[AS_OF]:
-            target = highest_kept(tables, ladder, rung, score, tables.ladders[ladder, L_STEPS])
+            target = highest_kept(tables, ladder, rung, score, ladder_cell(tables, ladder, L_STEPS))
     if target == rung:
         return False
     move(tables, state, changes, r, ladder, target, score, cause, event)
@@ -138,9 +139,9 @@ def pass_time(tables, row, row_f, to_ms):
     """Move a user's own time on: ladders that fall late write down since when they are below."""
     if to_ms <= row[AS_OF]:
         return
-    for ladder in range(tables.ladders.shape[0]):
+    for ladder in range(ladder_count(tables)):
         at = ladder_at(tables, ladder)
-        if tables.ladders[ladder, L_DELAYED] and row[at + RUNG] > 0:
+        if ladder_cell(tables, ladder, L_DELAYED) and row[at + RUNG] > 0:
             advance_below(tables, ladder, row, row_f, to_ms)
     row[AS_OF] = to_ms
 
@@ -157,7 +158,7 @@ def refine(tables, row, row_f, ladder):
 def refine_until(tables, row, row_f, limit_ms):
     """Make every next fall exact that might be due by a limit; answer the earliest of all."""
     earliest = NEVER
-    for ladder in range(tables.ladders.shape[0]):
+    for ladder in range(ladder_count(tables)):
         at = ladder_at(tables, ladder)
         if row[at + FALLS_AT] <= limit_ms and (row[STALE] >> ladder) & 1:
             refine(tables, row, row_f, ladder)
@@ -172,11 +173,11 @@ def fire_due(tables, state, changes, r, limit_ms, cause):
     due = refine_until(tables, row, row_f, limit_ms)
     while due <= limit_ms:
         pass_time(tables, row, row_f, due)
-        for ladder in range(tables.ladders.shape[0]):
+        for ladder in range(ladder_count(tables)):
             at = ladder_at(tables, ladder)
             if row[at + FALLS_AT] == due and not (row[STALE] >> ladder) & 1:
                 score = ladder_score(tables, ladder, row, row_f)
-                target = highest_kept(tables, ladder, row[at + RUNG], score, tables.ladders[ladder, L_STEPS])
+                target = highest_kept(tables, ladder, row[at + RUNG], score, ladder_cell(tables, ladder, L_STEPS))
                 move(tables, state, changes, r, ladder, target, score, cause, -1)
         due = refine_until(tables, row, row_f, limit_ms)
     state.due[r] = due

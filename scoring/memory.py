@@ -1,6 +1,7 @@
 """This file holds the kernels of a user's variable memory: blocks, remembered event ids and orders."""
 
 from scoring.borrowing import borrowing
+from scoring.lookup import limit
 from scoring.row import (
     ID_WORDS,
     IDS_AT,
@@ -72,7 +73,7 @@ def grow(state, row, at_word, cap_word, used_words, words):
 @borrowing
 def remembers_id(state, row, tables, id_hash):
     """Tell whether an applied event with this id is within the allowed lateness of the user's newest."""
-    oldest = row[NEWEST] - tables.limits[M_LATENESS]
+    oldest = row[NEWEST] - limit(tables, M_LATENESS)
     at = row[IDS_AT]
     for entry in range(row[IDS_COUNT]):
         if state.pool[at + ID_WORDS * entry] == id_hash and state.pool[at + ID_WORDS * entry + 1] >= oldest:
@@ -83,7 +84,7 @@ def remembers_id(state, row, tables, id_hash):
 @borrowing
 def forget_old_ids(state, row, tables):
     """Drop the ids that lateness has passed, keeping the order of the others."""
-    oldest = row[NEWEST] - tables.limits[M_LATENESS]
+    oldest = row[NEWEST] - limit(tables, M_LATENESS)
     at, kept = row[IDS_AT], 0
     for entry in range(row[IDS_COUNT]):
         if state.pool[at + ID_WORDS * entry + 1] >= oldest:
@@ -96,12 +97,12 @@ def forget_old_ids(state, row, tables):
 @borrowing
 def remember_id(state, row, tables, id_hash, event_time_ms):
     """Remember an applied event; beyond the bound the id that was applied first is forgotten, and counted."""
-    limit = tables.limits[M_IDS]
-    if row[IDS_COUNT] >= limit or ID_WORDS * (row[IDS_COUNT] + 1) > row[IDS_CAP]:
+    ids_max = limit(tables, M_IDS)
+    if row[IDS_COUNT] >= ids_max or ID_WORDS * (row[IDS_COUNT] + 1) > row[IDS_CAP]:
         forget_old_ids(state, row, tables)
         count = row[IDS_COUNT]
         at = row[IDS_AT]
-        if count >= limit:
+        if count >= ids_max:
             for word in range(at, at + ID_WORDS * (count - 1)):
                 state.pool[word] = state.pool[word + ID_WORDS]
             row[IDS_COUNT] = count - 1

@@ -5,6 +5,7 @@ from numba import types
 
 from scoring.borrowing import borrowing
 from scoring.jit import kernel
+from scoring.lookup import ladder_count
 from scoring.memory import allocate, copy_words, forget_old_ids, size_class
 from scoring.row import (
     FALLS_AT,
@@ -79,7 +80,7 @@ def unpack_rows(tables, state, rows, start, stored):
         restore_block(state, row, stored, at, ids, IDS_AT, IDS_CAP)
         restore_block(state, row, stored, at + ids, orders, ORDERS_AT, ORDERS_CAP)
         due = NEVER
-        for ladder in range(tables.ladders.shape[0]):
+        for ladder in range(ladder_count(tables)):
             due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
         state.due[r] = due
 

@@ -28,8 +28,17 @@ from scoring.row import (
 )
 from scoring.row import SINCE as ENTERED
 from scoring.state import C_DEADLINES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, CAUSE_TIME, Events
-from scoring.step import APPLIED, DUPLICATE, IGNORED, REPLAYED, describe, fire_deadlines, rejudge, score_events
-from scoring.tables import M_POOL, PolicyTables
+from scoring.step import (
+    APPLIED,
+    DUPLICATE,
+    IGNORED,
+    REPLAYED,
+    describe,
+    fire_deadlines,
+    rejudge,
+    score_events,
+)
+from scoring.tables import PolicyTables
 from scoring.topic_queue import TopicQueue, column
 from scoring.user_rows import UserRows
 
@@ -192,8 +201,8 @@ class Shard:
 
     def _make_room(self) -> None:
         """Enlarge the pool when it was that; the record of changes was emptied by collecting it."""
-        state, limits = self.users.state, self.compiled.tables.limits
-        if state.pool.shape[0] - state.heap[0] < limits[M_POOL]:
+        state = self.users.state
+        if state.pool.shape[0] - state.heap[0] < self.compiled.pool_words_max:
             self.users.grow_pool()
 
     def _collect(self, source: tuple[Events, list[tuple[EventBatch, Int64s, int]]] | None) -> None:

@@ -3,8 +3,8 @@
 import numba
 import numpy as np
 
-from scoring.features import keep_order, note_event, take_money, take_order
 from scoring.borrowing import borrowing
+from scoring.features import keep_order, note_event, take_money, take_order
 from scoring.jit import kernel
 from scoring.ladders import (
     explain_parts,
@@ -17,6 +17,7 @@ from scoring.ladders import (
     pass_time,
     refine,
 )
+from scoring.lookup import ladder_cell, ladder_count, limit, rung_number, type_cell
 from scoring.memory import append_order, find_order, forget_first_order, remember_id, remembers_id
 from scoring.row import (
     AS_OF,
@@ -78,9 +79,7 @@ NO_ORDER = -1
 
 
 def _tables_type() -> numba.types.Type:
-    ints, floats = np.zeros((1, 1), np.int64), np.zeros((1, 1))
-    column = np.zeros(1, np.int64)
-    return numba.typeof(Tables(ints, floats, floats, ints, ints, ints, floats, ints, floats, column, column))
+    return numba.typeof(Tables(np.zeros(1, np.int64), np.zeros(1)))
 
 
 def _state_type() -> numba.types.Type:
@@ -108,7 +107,7 @@ INT = numba.types.int64
 def has_room(tables, state, changes):
     """Tell whether the next user fits: his changes into the record, his blocks into the pool."""
     room = changes.facts.shape[0] - state.counts[C_CHANGES]
-    return room >= tables.limits[M_CHANGES] and state.pool.shape[0] - state.heap[0] >= tables.limits[M_POOL]
+    return room >= limit(tables, M_CHANGES) and state.pool.shape[0] - state.heap[0] >= limit(tables, M_POOL)
 
 
 @borrowing
@@ -117,7 +116,7 @@ def begin(tables, row, event_time_ms):
     row[FIRST_SEEN] = event_time_ms
     row[AS_OF] = event_time_ms
     row[NEWEST] = event_time_ms
-    for ladder in range(tables.ladders.shape[0]):
+    for ladder in range(ladder_count(tables)):
         row[ladder_at(tables, ladder) + ENTERED] = event_time_ms
 
 
@@ -126,16 +125,16 @@ def fate_of(tables, state, events, i, row):
     """Decide what becomes of a decoded message of a known type, in the contract's order."""
     event_time_ms, type_number = events.event_time_ms[i], events.type[i]
     if row[FIRST_SEEN] != NONE:
-        if event_time_ms < row[NEWEST] - tables.limits[M_LATENESS]:
+        if event_time_ms < row[NEWEST] - limit(tables, M_LATENESS):
             return TOO_LATE
         if remembers_id(state, row, tables, events.event_id_hash[i]):
             return DUPLICATE
-    is_order, is_refund = tables.types[type_number, T_ORDER], tables.types[type_number, T_REFUND]
+    is_order, is_refund = type_cell(tables, type_number, T_ORDER), type_cell(tables, type_number, T_REFUND)
     if not (is_order or is_refund):
         return APPLIED
     known = NO_ORDER
     if row[FIRST_SEEN] != NONE:
-        memory_ms = tables.limits[M_ORDER_MEMORY]
+        memory_ms = limit(tables, M_ORDER_MEMORY)
         known = find_order(state, row, memory_ms, events.order_id_hash[i], event_time_ms)
     if is_order:
         return DUPLICATE if known != NO_ORDER else APPLIED
@@ -145,12 +144,12 @@ def fate_of(tables, state, events, i, row):
 @borrowing
 def place_order(tables, state, events, i, row):
     """Remember an order; the one applied first leaves when there are too many, or when no refund can reach it."""
-    type_number, memory_ms = events.type[i], tables.limits[M_ORDER_MEMORY]
-    oldest_ms = row[NEWEST] - tables.limits[M_LATENESS] - memory_ms
+    type_number, memory_ms = events.type[i], limit(tables, M_ORDER_MEMORY)
+    oldest_ms = row[NEWEST] - limit(tables, M_LATENESS) - memory_ms
     while row[ORDERS_COUNT] > 0:
         first = row[ORDERS_AT]
         expired = state.pool[first + ORDER_TIME] < oldest_ms
-        if not expired and row[ORDERS_COUNT] < tables.limits[M_ORDERS]:
+        if not expired and row[ORDERS_COUNT] < limit(tables, M_ORDERS):
             break
         if state.pool[first + ORDER_TYPE] != ORDER_GONE:
             keep_order(
@@ -184,7 +183,7 @@ def undo_order(tables, state, events, i, row, row_f):
     Never more than what is left of the order: the excess is cut and counted. With nothing left the order
     leaves every feature, as if it had never been placed.
     """
-    memory_ms = tables.limits[M_ORDER_MEMORY]
+    memory_ms = limit(tables, M_ORDER_MEMORY)
     order = find_order(state, row, memory_ms, events.order_id_hash[i], events.event_time_ms[i])
     taken = min(state.pool[order + ORDER_LEFT], events.amount_minor[i])
     if taken < events.amount_minor[i]:
@@ -200,7 +199,7 @@ def undo_order(tables, state, events, i, row, row_f):
         state.pool[order + ORDER_TYPE] = ORDER_GONE
         row[ORDERS] -= 1
         take_order(state, tables, row, row_f, t_ms, type_number, match)
-    return taken, match | tables.types[type_number, T_UNTIL]
+    return taken, match | type_cell(tables, type_number, T_UNTIL)
 
 
 @borrowing
@@ -211,15 +210,15 @@ def stands(tables, row, ladder, touched, lowered):
     A score that no event touched has not risen, and the next fall, or a lower bound of it, is more than a
     second away; on the top rung that also holds when the event can only have raised the score.
     """
-    at, seen = ladder_at(tables, ladder), tables.ladders[ladder, L_FEATURES]
+    at, seen = ladder_at(tables, ladder), ladder_cell(tables, ladder, L_FEATURES)
     rung = row[at + RUNG]
-    if tables.ladders[ladder, L_RATIO] or (lowered & seen):
+    if ladder_cell(tables, ladder, L_RATIO) or (lowered & seen):
         return False
-    if touched & seen and rung + 1 < tables.ladders[ladder, L_RUNGS]:
+    if touched & seen and rung + 1 < ladder_cell(tables, ladder, L_RUNGS):
         return False
     if rung == 0:
         return True
-    return not tables.ladders[ladder, L_DELAYED] and row[at + FALLS_AT] > row[AS_OF] + 1000
+    return not ladder_cell(tables, ladder, L_DELAYED) and row[at + FALLS_AT] > row[AS_OF] + 1000
 
 
 @borrowing
@@ -234,8 +233,8 @@ def settle(tables, row, ladder, touched, lowered):
         row[at + FALLS_AT] = NEVER
         row[STALE] &= ~(np.int64(1) << ladder)
         return
-    seen = tables.ladders[ladder, L_FEATURES]
-    if row[at + BELOW_SINCE] != NONE or (lowered & seen) or (tables.ladders[ladder, L_RATIO] and touched & seen):
+    seen = ladder_cell(tables, ladder, L_FEATURES)
+    if row[at + BELOW_SINCE] != NONE or (lowered & seen) or (ladder_cell(tables, ladder, L_RATIO) and touched & seen):
         row[at + FALLS_AT] = row[AS_OF]
         row[STALE] |= np.int64(1) << ladder
     elif touched & seen:
@@ -253,7 +252,7 @@ def apply_event(tables, state, changes, events, i, r):
     pass_time(tables, row, row_f, event_time_ms)
     remember_id(state, row, tables, events.event_id_hash[i], event_time_ms)
     row[NEWEST] = max(row[NEWEST], event_time_ms)
-    is_order, is_refund = tables.types[type_number, T_ORDER], tables.types[type_number, T_REFUND]
+    is_order, is_refund = type_cell(tables, type_number, T_ORDER), type_cell(tables, type_number, T_REFUND)
     amount_minor, undone, cause = events.amount_minor[i], np.int64(0), CAUSE_EVENT
     if is_refund:
         amount_minor, undone = undo_order(tables, state, events, i, row, row_f)
@@ -264,10 +263,10 @@ def apply_event(tables, state, changes, events, i, r):
         tables, row, row_f, row[AS_OF], event_time_ms, type_number, events.match[i], amount_minor, not is_order
     )
     # What can lower a score: a refund, an `until`, an older first event.
-    lowered = undone | (added & (tables.types[type_number, T_UNTIL] | tables.limits[M_FIRSTS]))
+    lowered = undone | (added & (type_cell(tables, type_number, T_UNTIL) | limit(tables, M_FIRSTS)))
     touched = undone | added
     due = NEVER
-    for ladder in range(tables.ladders.shape[0]):
+    for ladder in range(ladder_count(tables)):
         # Nobody has looked at a new user's scores yet: a curve may give points for nothing.
         unmoved = not is_new and stands(tables, row, ladder, touched, lowered)
         if unmoved or not judge(tables, state, changes, r, ladder, cause, i):
@@ -336,7 +335,7 @@ def describe(tables, state, rows, scores):
         r = rows[n]
         row, row_f = state.rows[r], state.rows_f[r]
         due = NEVER
-        for ladder in range(tables.ladders.shape[0]):
+        for ladder in range(ladder_count(tables)):
             if (row[STALE] >> ladder) & 1:
                 refine(tables, row, row_f, ladder)
             due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
@@ -357,11 +356,11 @@ def explain(tables, state, r, ladder, t_ms, values, points):
 def rejudge(tables, state, changes, r):
     """Put a user where a new policy has him at his own time: no grace, dwell or step limit."""
     row, row_f = state.rows[r], state.rows_f[r]
-    for ladder in range(tables.ladders.shape[0]):
+    for ladder in range(ladder_count(tables)):
         rung = row[ladder_at(tables, ladder) + RUNG]
         score = ladder_score(tables, ladder, row, row_f)
         target = highest_entered(tables, ladder, rung, score)
-        below = score < tables.rungs[tables.ladders[ladder, L_RUNG] + rung, R_KEEP]
+        below = score < rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
         if target == rung and below:
             target = highest_kept(tables, ladder, rung, score, 0)
         if target != rung:

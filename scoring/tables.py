@@ -1,16 +1,17 @@
 """This file compiles a policy into the flat numeric tables that the kernels read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scoring import row as words
 from scoring.policy import Feature, Ladder, Policy, Score
 from scoring.row import DAY_MS, FIRST_SEEN, LADDER_WORDS, Layout, layout_of, ring_size
-from scoring import row as words
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
@@ -57,20 +58,41 @@ TOLERANCE = 1e-9  # a score reaches h when score >= h - TOLERANCE * max(1, |h|)
 LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
 
 
-class Tables(NamedTuple):
-    """A policy as arrays; every reference is an index into another of them."""
+# What stands at the front of `cells`: where each table begins, its sizes, then the limits.
+(
+    AT_FEATURES,
+    AT_TYPES,
+    AT_SCORES,
+    AT_PARTS,
+    AT_LADDERS,
+    AT_DAYS,
+    NUMBERS_AT_FEATURES,
+    NUMBERS_AT_WEIGHTS,
+    NUMBERS_AT_POINTS,
+    NUMBERS_AT_RUNGS,
+    WEIGHT_NUMBERS,
+    LADDER_COUNT,
+    DAY_COUNT,
+    AT_LIMITS,
+) = range(14)
+LIMIT_COUNT = 9
+FEATURE_COLUMNS, TYPE_COLUMNS, SCORE_COLUMNS, PART_COLUMNS, LADDER_COLUMNS = 11, 3, 4, 3, 10
+FEATURE_NUMBERS, POINT_NUMBERS, RUNG_NUMBERS = 3, 2, 3
 
-    features: I64  # (features, 11)
-    feature_floats: F64  # (features, 3)
-    weights: F64  # (types, features), points per event of a decayed feature
-    types: I64  # (types, 3)
-    scores: I64  # (scores, 4)
-    parts: I64  # (parts, 3)
-    points: F64  # (curve points, 2): x, y
-    ladders: I64  # (ladders, 10)
-    rungs: F64  # (rungs, 3)
-    day_start_ms: I64  # (days since 1970-01-01 local), Unix time each local day starts
-    limits: I64  # (9,)
+
+class Tables(NamedTuple):
+    """
+    A policy as two arrays, read through scoring/lookup.py.
+
+    Two and not a dozen: a call inside a kernel passes every array of a tuple, and that cost more than the work.
+
+    cells: header, limits, then row by row the whole numbers of features, types, scores, parts, ladders, and the
+        Unix time at which each local day since 1970-01-01 starts.
+    numbers: row by row the floats of features, weights (types x features), curve points and rungs.
+    """
+
+    cells: I64
+    numbers: F64
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +104,8 @@ class PolicyTables:
     tables: Tables
     blank_row: I64
     parts_max: int
+    changes_max: int  # of one user in one step
+    pool_words_max: int  # that one user may take in one step
 
 
 def compile_policy(
@@ -99,21 +123,21 @@ def compile_policy(
     limits = [allowed_lateness_ms, duplicates_per_user, policy.order_memory_ms, policy.orders_per_user]
     limits += [layout.ladders_at, int(-day_start_ms[0]), changes, 2 * pool_words + 64]
     limits.append(sum(1 << number for number, feature in enumerate(policy.features) if feature.first))
+    whole = (_features(policy, layout), _types(policy), scores, parts, ladders, day_start_ms)
+    floats = (_feature_floats(policy), _weights(policy), points, rungs)
+    header = [*_starts(whole, AT_LIMITS + LIMIT_COUNT), *_starts(floats, 0)]
+    header += [len(policy.features), len(policy.ladders), len(day_start_ms)]
     tables = Tables(
-        features=_features(policy, layout),
-        feature_floats=_feature_floats(policy),
-        weights=_weights(policy),
-        types=_types(policy),
-        scores=scores,
-        parts=parts,
-        points=points,
-        ladders=ladders,
-        rungs=rungs,
-        day_start_ms=day_start_ms,
-        limits=np.array(limits, np.int64),
+        cells=np.concatenate([np.array(header + limits, np.int64), *(table.ravel() for table in whole)]),
+        numbers=np.concatenate([table.ravel() for table in floats]),
     )
     parts_max = max(len(score.parts) for score in policy.scores)
-    return PolicyTables(policy, layout, tables, _blank_row(policy, layout), parts_max)
+    return PolicyTables(policy, layout, tables, _blank_row(policy, layout), parts_max, changes, limits[M_POOL])
+
+
+def _starts(tables: Sequence[NDArray[Any]], first: int) -> list[int]:
+    """Answer where each table begins when they follow each other."""
+    return [first + sum(table.size for table in tables[:number]) for number in range(len(tables))]
 
 
 def _features(policy: Policy, layout: Layout) -> I64:

@@ -3,9 +3,9 @@
 import numpy as np
 from numba import types
 
+from scoring.borrowing import borrowing
 from scoring.events import Bytes, Int64s
 from scoring.hashing import hash_bytes
-from scoring.borrowing import borrowing
 from scoring.jit import kernel
 
 EMPTY = -1

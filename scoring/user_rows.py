@@ -8,7 +8,7 @@ from scoring.events import Bytes, Int64s
 from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, RUNG
 from scoring.row_codec import fingerprint_of, measure_rows, pack_rows, place_lists, unpack_rows
 from scoring.state import C_DIRTY, State, new_heap
-from scoring.tables import M_POOL, PolicyTables
+from scoring.tables import PolicyTables
 from scoring.user_index import UserIndex
 
 
@@ -22,7 +22,7 @@ class UserRows:
     def __init__(self, compiled: PolicyTables, capacity: int = 1024) -> None:
         self.compiled = compiled
         self.index = UserIndex(capacity)
-        pool_words = max(1 << 16, 4 * int(compiled.tables.limits[M_POOL]))
+        pool_words = max(1 << 16, 4 * compiled.pool_words_max)
         rows = np.tile(compiled.blank_row, (capacity, 1))
         self.state = State(
             rows=rows,

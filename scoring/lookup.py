@@ -1,0 +1,93 @@
+"""This file reads a compiled policy inside kernels: where a table begins in the two arrays, and one of its cells."""
+
+from scoring.borrowing import borrowing
+from scoring.tables import (
+    AT_FEATURES,
+    AT_LADDERS,
+    AT_LIMITS,
+    AT_PARTS,
+    AT_SCORES,
+    AT_TYPES,
+    FEATURE_COLUMNS,
+    FEATURE_NUMBERS,
+    LADDER_COLUMNS,
+    LADDER_COUNT,
+    NUMBERS_AT_FEATURES,
+    NUMBERS_AT_POINTS,
+    NUMBERS_AT_RUNGS,
+    NUMBERS_AT_WEIGHTS,
+    PART_COLUMNS,
+    POINT_NUMBERS,
+    RUNG_NUMBERS,
+    SCORE_COLUMNS,
+    TYPE_COLUMNS,
+    WEIGHT_NUMBERS,
+)
+
+
+@borrowing
+def limit(tables, place):
+    """Read one of the numbers that stand alone."""
+    return tables.cells[AT_LIMITS + place]
+
+
+@borrowing
+def feature_cell(tables, feature, column):
+    """Read a whole number of a feature."""
+    return tables.cells[tables.cells[AT_FEATURES] + FEATURE_COLUMNS * feature + column]
+
+
+@borrowing
+def feature_number(tables, feature, column):
+    """Read a float of a feature."""
+    return tables.numbers[tables.cells[NUMBERS_AT_FEATURES] + FEATURE_NUMBERS * feature + column]
+
+
+@borrowing
+def weight(tables, type_number, feature):
+    """Read the points that an event of a type gives to a decayed feature."""
+    return tables.numbers[
+        tables.cells[NUMBERS_AT_WEIGHTS] + tables.cells[WEIGHT_NUMBERS] * type_number + feature
+    ]
+
+
+@borrowing
+def type_cell(tables, type_number, column):
+    """Read a whole number of an event type."""
+    return tables.cells[tables.cells[AT_TYPES] + TYPE_COLUMNS * type_number + column]
+
+
+@borrowing
+def score_cell(tables, score, column):
+    """Read a whole number of a score."""
+    return tables.cells[tables.cells[AT_SCORES] + SCORE_COLUMNS * score + column]
+
+
+@borrowing
+def part_cell(tables, part, column):
+    """Read a whole number of a part."""
+    return tables.cells[tables.cells[AT_PARTS] + PART_COLUMNS * part + column]
+
+
+@borrowing
+def point_number(tables, point, column):
+    """Read x or y of a curve's point."""
+    return tables.numbers[tables.cells[NUMBERS_AT_POINTS] + POINT_NUMBERS * point + column]
+
+
+@borrowing
+def ladder_count(tables):
+    """Count the ladders, tags among them."""
+    return tables.cells[LADDER_COUNT]
+
+
+@borrowing
+def ladder_cell(tables, ladder, column):
+    """Read a whole number of a ladder."""
+    return tables.cells[tables.cells[AT_LADDERS] + LADDER_COLUMNS * ladder + column]
+
+
+@borrowing
+def rung_number(tables, rung, column):
+    """Read a threshold of a rung."""
+    return tables.numbers[tables.cells[NUMBERS_AT_RUNGS] + RUNG_NUMBERS * rung + column]
