@@ -1,4 +1,4 @@
-"""One test's place on the servers: its topics, settings, sender and worker. This file also runs the reference."""
+"""One test's place on the servers: topics, settings, sender, worker. This file also runs the reference."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Site:
     def worker(self) -> Iterator[WorkerProcess]:
         """Run a worker which, at the end, is asked to stop and does so cleanly."""
         policy_file = self.folder / "policy.yaml"
-        policy_file.write_text(yaml.safe_dump(policy_to_document(self.policy), sort_keys=False), encoding="utf-8")
+        policy_file.write_text(
+            yaml.safe_dump(policy_to_document(self.policy), sort_keys=False), encoding="utf-8"
+        )
         settings = {
             "prefix": self.prefix,
             "group": self.topics.group,
@@ -106,7 +108,9 @@ def expected_in_parallel(policy: Policy, sent: dict[int, Any], fire_up_to_ms: in
     whole = Outcome()
     # Fresh processes: forked ones would inherit the broker clients of this one in an unknown state.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        shards = [pool.submit(_expected_shard, policy, number, held, fire_up_to_ms) for number, held in sent.items()]
+        shards = [
+            pool.submit(_expected_shard, policy, number, held, fire_up_to_ms) for number, held in sent.items()
+        ]
         for shard in shards:
             part = shard.result()
             whole.profiles |= part.profiles

@@ -1,4 +1,4 @@
-"""Two years of a real shop through a real broker, worker and store. This file holds them to the specification."""
+"""Two years of a real shop through real servers. This file holds them to the specification."""
 
 import uuid
 from collections import Counter, defaultdict, deque
@@ -114,7 +114,7 @@ def ledger(shop: list[Message], policy: Policy) -> Ledger:
 
 
 def assert_balanced(outcome: Outcome, ledger: Ledger) -> None:
-    """Check users, money and refunds to the cent against the ledger, which knows nothing of the specification."""
+    """Check users, money and refunds to the cent against the ledger, which knows no specification."""
     assert ledger.paid == PAID
     assert outcome.profiles.keys() == ledger.users
     assert len(ledger.users) == USERS_WITH_AN_ORDER
