@@ -54,7 +54,10 @@ class ChangeRecords:
         columns = (self.arrays.facts, self.arrays.score, self.arrays.values, self.arrays.points)
         records = zip(*(column[:count].tolist() for column in columns), strict=True)
         return [
-            (fact[X_ROW], self._change(users.index.user(fact[X_ROW]), cause_event_id(fact[X_EVENT]), fact, *numbers))
+            (
+                fact[X_ROW],
+                self._change(users.index.user(fact[X_ROW]), cause_event_id(fact[X_EVENT]), fact, *numbers),
+            )
             for fact, *numbers in records
         ]
 

@@ -1,8 +1,9 @@
 """This file holds the kernels that look ahead: when a score first is below, when the next fall is due.
 
 With no event a score can only fall, except that a ratio may move when a bucket leaves. So time is cut at the
-instants at which a bucket of a ratio's inputs leaves; between two of them the score does not rise, and the
-first whole second below keep_at is found by bracketing: at the bends of the curves, then by chords. Definitions: docs/policy.md#deadlines.
+instants at which a bucket of a ratio's inputs leaves; between two of them the score does not rise. The first whole
+second below keep_at then follows from the inverse of the curve, for one part or the highest of several; a sum is
+bracketed at the bends of its curves and narrowed by chords. Definitions: docs/policy.md#deadlines.
 """
 
 import numpy as np
@@ -82,7 +83,11 @@ def next_ratio_move(tables, ladder, row, t_ms):
 def kink_after(tables, part, point, row, row_f):
     """Answer the last whole second not after a part's curve bends at one of its points; -1 if it never does."""
     f = part_cell(tables, part, P_FEATURE)
-    kind, at, x = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT), point_number(tables, point, 0)
+    kind, at, x = (
+        feature_cell(tables, f, F_KIND),
+        feature_cell(tables, f, F_AT),
+        point_number(tables, point, 0),
+    )
     if kind == SINCE and row[at + SINCE_NOW] != NONE:
         return (row[at + SINCE_NOW] + int(x * 1000.0)) // 1000
     if kind == DECAYED and x > 0.0:
@@ -152,7 +157,10 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     if low_slack < 0.0:
         return low * 1000
     score = ladder_cell(tables, ladder, L_SCORE)
-    if score_cell(tables, score, S_MAX) or score_cell(tables, score, S_PART_END) - score_cell(tables, score, S_PART) == 1:
+    if (
+        score_cell(tables, score, S_MAX)
+        or score_cell(tables, score, S_PART_END) - score_cell(tables, score, S_PART) == 1
+    ):
         rung = row[ladder_at(tables, ladder) + RUNG]
         threshold = rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
         return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
@@ -207,7 +215,8 @@ def fall_due(tables, ladder, row, below_since_ms):
         return below_since_ms
     at = ladder_at(tables, ladder)
     due = max(
-        below_since_ms + ladder_cell(tables, ladder, L_GRACE), row[at + ENTERED] + ladder_cell(tables, ladder, L_DWELL)
+        below_since_ms + ladder_cell(tables, ladder, L_GRACE),
+        row[at + ENTERED] + ladder_cell(tables, ladder, L_DWELL),
     )
     if row[at + LAST_FALL] != NONE:
         due = max(due, row[at + LAST_FALL] + ladder_cell(tables, ladder, L_STEP_PERIOD))

@@ -12,9 +12,9 @@ Definitions: docs/policy.md. What no refund can undo any more is kept apart ("ke
 import numpy as np
 
 from scoring.borrowing import borrowing
-from scoring.lookup import feature_cell, feature_number, limit, type_cell, weight
+from scoring.buckets import bucket_end, bucket_of, day_of, day_start
+from scoring.lookup import feature_cell, feature_number, type_cell, weight
 from scoring.row import (
-    DAY_MS,
     DAYS_ANCHOR,
     DAYS_KEPT,
     DAYS_NOW,
@@ -40,13 +40,10 @@ from scoring.row import (
 )
 from scoring.tables import (
     ACTIVE_DAYS,
-    AT_DAYS,
-    DAY_COUNT,
     DECAYED,
     F_AMOUNT,
     F_AT,
     F_AT_LEAST,
-    F_BUCKET,
     F_DAYS,
     F_FIRST,
     F_HALF_LIFE,
@@ -57,54 +54,11 @@ from scoring.tables import (
     F_SPAN,
     F_UNDER,
     F_UNIT,
-    M_DAY_OFFSET,
     SINCE,
     T_UNTIL,
     TOTALS,
     WINDOW,
 )
-
-
-@borrowing
-def day_of(tables, t_ms):
-    """Number the local day of an instant, from 1970-01-01; days after the table are 24 h each."""
-    starts, at = tables.cells, tables.cells[AT_DAYS]
-    last = tables.cells[DAY_COUNT] - 1
-    if t_ms >= starts[at + last]:
-        return last + (t_ms - starts[at + last]) // DAY_MS
-    day = min(max((t_ms + limit(tables, M_DAY_OFFSET)) // DAY_MS, 0), last)
-    while day > 0 and starts[at + day] > t_ms:
-        day -= 1
-    while starts[at + day + 1] <= t_ms:
-        day += 1
-    return day
-
-
-@borrowing
-def day_start(tables, day):
-    """Answer the Unix time at which a local day starts."""
-    at, last = tables.cells[AT_DAYS], tables.cells[DAY_COUNT] - 1
-    if day > last:
-        return tables.cells[at + last] + (day - last) * DAY_MS
-    return tables.cells[at + day]
-
-
-@borrowing
-def bucket_of(tables, f, t_ms):
-    """Number the bucket of an instant; before 1970 there is only bucket 0's day."""
-    days = feature_cell(tables, f, F_DAYS)
-    if days:
-        return day_of(tables, t_ms) // days
-    return t_ms // feature_cell(tables, f, F_BUCKET)
-
-
-@borrowing
-def bucket_end(tables, f, bucket):
-    """Answer the Unix time at which a bucket ends."""
-    days = feature_cell(tables, f, F_DAYS)
-    if days:
-        return day_start(tables, (bucket + 1) * days)
-    return (bucket + 1) * feature_cell(tables, f, F_BUCKET)
 
 
 @borrowing
@@ -212,7 +166,9 @@ def bit_count(bits):
 @borrowing
 def since_note(row, at, kept_word, now_word, t_ms, kept, first):
     """Note an event's time: the newest, or with `first` the oldest; tell whether that changed."""
-    changed = row[at + now_word] == NONE or (t_ms < row[at + now_word] if first else t_ms > row[at + now_word])
+    changed = row[at + now_word] == NONE or (
+        t_ms < row[at + now_word] if first else t_ms > row[at + now_word]
+    )
     if changed:
         row[at + now_word] = t_ms
     if kept and (

@@ -57,7 +57,9 @@ def mark_dirty(state, r):
 def highest_entered(tables, ladder, rung, score):
     """Answer the highest rung above the present one whose enter_at the score reaches, else the present one."""
     first = ladder_cell(tables, ladder, L_RUNG)
-    while rung + 1 < ladder_cell(tables, ladder, L_RUNGS) and score >= rung_number(tables, first + rung + 1, R_ENTER):
+    while rung + 1 < ladder_cell(tables, ladder, L_RUNGS) and score >= rung_number(
+        tables, first + rung + 1, R_ENTER
+    ):
         rung += 1
     return rung
 
@@ -177,7 +179,9 @@ def fire_due(tables, state, changes, r, limit_ms, cause):
             at = ladder_at(tables, ladder)
             if row[at + FALLS_AT] == due and not (row[STALE] >> ladder) & 1:
                 score = ladder_score(tables, ladder, row, row_f)
-                target = highest_kept(tables, ladder, row[at + RUNG], score, ladder_cell(tables, ladder, L_STEPS))
+                target = highest_kept(
+                    tables, ladder, row[at + RUNG], score, ladder_cell(tables, ladder, L_STEPS)
+                )
                 move(tables, state, changes, r, ladder, target, score, cause, -1)
         due = refine_until(tables, row, row_f, limit_ms)
     state.due[r] = due

@@ -45,7 +45,9 @@ def refusals(old: Policy, new: Policy) -> list[str]:
     if old.currency != new.currency:
         reasons.append(f"currency: stored money is in {old.currency}, the policy says {new.currency}")
     if old.name != new.name:
-        reasons.append(f"policy: the store holds {old.name}, the settings name {new.name}; use another prefix")
+        reasons.append(
+            f"policy: the store holds {old.name}, the settings name {new.name}; use another prefix"
+        )
     return reasons
 
 

@@ -61,7 +61,9 @@ def curve_inverse(tables, part, points):
 @borrowing
 def part_points(tables, part, row, row_f, t_ms):
     """Evaluate the points of one part at a time not before the user's last."""
-    return curve_points(tables, part, feature_value(tables, part_cell(tables, part, P_FEATURE), row, row_f, t_ms))
+    return curve_points(
+        tables, part, feature_value(tables, part_cell(tables, part, P_FEATURE), row, row_f, t_ms)
+    )
 
 
 @borrowing

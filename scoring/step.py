@@ -96,7 +96,8 @@ def _changes_type() -> numba.types.Type:
 def _events_type() -> numba.types.Type:
     column = np.zeros(1, np.int64)
     fate, kind = np.zeros(1, np.int8), np.zeros(1, np.int16)
-    return numba.typeof(Events(*[column] * 4, fate, kind, *[column] * 6))
+    before, behind = [column] * 4, [column] * 6
+    return numba.typeof(Events._make([*before, fate, kind, *behind]))
 
 
 TABLES, STATE, CHANGES, EVENTS = _tables_type(), _state_type(), _changes_type(), _events_type()
@@ -234,7 +235,11 @@ def settle(tables, row, ladder, touched, lowered):
         row[STALE] &= ~(np.int64(1) << ladder)
         return
     seen = ladder_cell(tables, ladder, L_FEATURES)
-    if row[at + BELOW_SINCE] != NONE or (lowered & seen) or (ladder_cell(tables, ladder, L_RATIO) and touched & seen):
+    if (
+        row[at + BELOW_SINCE] != NONE
+        or (lowered & seen)
+        or (ladder_cell(tables, ladder, L_RATIO) and touched & seen)
+    ):
         row[at + FALLS_AT] = row[AS_OF]
         row[STALE] |= np.int64(1) << ladder
     elif touched & seen:
@@ -260,7 +265,15 @@ def apply_event(tables, state, changes, events, i, r):
     if is_order:
         place_order(tables, state, events, i, row)
     added = note_event(
-        tables, row, row_f, row[AS_OF], event_time_ms, type_number, events.match[i], amount_minor, not is_order
+        tables,
+        row,
+        row_f,
+        row[AS_OF],
+        event_time_ms,
+        type_number,
+        events.match[i],
+        amount_minor,
+        not is_order,
     )
     # What can lower a score: a refund, an `until`, an older first event.
     lowered = undone | (added & (type_cell(tables, type_number, T_UNTIL) | limit(tables, M_FIRSTS)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -52,7 +52,9 @@ P_FEATURE, P_POINT, P_POINT_END = range(3)
 # Columns of `rungs`: the score that reaches them, tolerance included, and the exact enter_at.
 R_ENTER, R_KEEP, R_ENTER_EXACT = range(3)
 # Places in `limits`.
-M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL, M_FIRSTS = range(9)
+M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL, M_FIRSTS = range(
+    9
+)
 
 TOLERANCE = 1e-9  # a score reaches h when score >= h - TOLERANCE * max(1, |h|)
 LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
@@ -132,7 +134,9 @@ def compile_policy(
         numbers=np.concatenate([table.ravel() for table in floats]),
     )
     parts_max = max(len(score.parts) for score in policy.scores)
-    return PolicyTables(policy, layout, tables, _blank_row(policy, layout), parts_max, changes, limits[M_POOL])
+    return PolicyTables(
+        policy, layout, tables, _blank_row(policy, layout), parts_max, changes, limits[M_POOL]
+    )
 
 
 def _starts(tables: Sequence[NDArray[Any]], first: int) -> list[int]:
@@ -227,7 +231,9 @@ def _ladders(policy: Policy) -> tuple[F64, I64]:
 
 
 def _ladder_numbers(policy: Policy, ladder: Ladder, score: Score) -> list[int]:
-    step_period_ms = ladder.step_period_ms if ladder.max_steps_down else 0  # No limit on steps, none on their pace.
+    step_period_ms = (
+        ladder.step_period_ms if ladder.max_steps_down else 0
+    )  # No limit on steps, none on their pace.
     delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, step_period_ms]
     seen = features_of(policy, score)
     mask = sum(1 << number for number, feature in enumerate(policy.features) if feature in seen)
@@ -241,13 +247,13 @@ def _reached_at(threshold: float) -> float:
 def _day_starts(zone_name: str) -> I64:
     """List the Unix time at which each local day starts: the first instant that has its date."""
     zone = ZoneInfo(zone_name)
-    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
     start = datetime(1970, 1, 1)
     count = (datetime(LAST_TABLED_YEAR, 1, 1) - start).days
     starts = np.empty(count, np.int64)
     for day in range(count):
         midnight = (start + timedelta(days=day)).replace(tzinfo=zone)
-        instant = midnight.astimezone(timezone.utc)
+        instant = midnight.astimezone(UTC)
         # A midnight that the clock jumps over does not exist: Python then answers an instant before the jump.
         if instant.astimezone(zone).replace(tzinfo=None) != midnight.replace(tzinfo=None):
             instant = _first_instant_of(midnight, zone)
@@ -257,7 +263,7 @@ def _day_starts(zone_name: str) -> I64:
 
 def _first_instant_of(midnight: datetime, zone: ZoneInfo) -> datetime:
     """Find the first minute on or after a skipped local midnight."""
-    instant = (midnight - timedelta(hours=3)).astimezone(timezone.utc)
+    instant = (midnight - timedelta(hours=3)).astimezone(UTC)
     while instant.astimezone(zone).date() < midnight.date():
         instant += timedelta(minutes=1)
     return instant

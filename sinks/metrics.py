@@ -1,7 +1,7 @@
 """This file holds every metric, and one method for each thing that is observed once a batch."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -19,7 +19,7 @@ class Counts(Protocol):
     applied: int
     duplicate: int
     ignored: int
-    dead_lettered: Mapping[Reason, int]
+    dead_lettered: dict[Reason, int]
     replayed_skipped: int
     duplicates_evicted: int
     orders_evicted: int

@@ -94,7 +94,8 @@ def by_user(changes: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]
 def assert_close(mine: Any, theirs: Any, where: str) -> None:
     """Compare published values: numbers within 1e-9 and the last published digit, all else exactly."""
     if isinstance(theirs, dict):
-        assert isinstance(mine, dict) and list(mine) == list(theirs), (where, mine, theirs)
+        assert isinstance(mine, dict), (where, mine)
+        assert list(mine) == list(theirs), (where, mine, theirs)
         for key in theirs:
             assert_close(mine[key], theirs[key], f"{where}.{key}")
     elif isinstance(theirs, list):
@@ -129,10 +130,18 @@ def assert_equal(worker: Worker, reference: Reference) -> None:
             standing = profile[ladder.name]
             assert standing["rung"] == ladder.rungs[reference.users[user_id].standings[ladder.name].rung].name
             if not ladder.tag:
-                assert_close(standing["score"], float(expected[f"{ladder.name}.score"]), f"{user_id}.{ladder.name}")
+                assert_close(
+                    standing["score"], float(expected[f"{ladder.name}.score"]), f"{user_id}.{ladder.name}"
+                )
                 falls_at = expected.get(f"{ladder.name}.falls_at_ms")
-                assert standing["falls_at_ms"] == (int(falls_at) if falls_at else None), (user_id, ladder.name)
-                assert standing["since_ms"] == int(expected[f"{ladder.name}.since_ms"]), (user_id, ladder.name)
+                assert standing["falls_at_ms"] == (int(falls_at) if falls_at else None), (
+                    user_id,
+                    ladder.name,
+                )
+                assert standing["since_ms"] == int(expected[f"{ladder.name}.since_ms"]), (
+                    user_id,
+                    ladder.name,
+                )
     assert sorted(worker.store.dead_letters) == sorted(
         (reason, TOPICS[topic], offset) for reason, topic, offset in reference.dead_letters
     )
