@@ -96,12 +96,12 @@ def event(number: int, user_id: str, kind: str, at_ms: int) -> Message:
 
 
 def crowd(users: int, start_ms: int, spread_ms: int, first: int = 0) -> list[Message]:
-    """Let each user do two to four things at random moments, then nothing; in order of time."""
+    """Let each user do one to three things at random moments, then nothing; in order of time."""
     moments = random.Random(first + users)
     deeds = [
         (start_ms + moments.randrange(spread_ms), f"u{number}", moments.choice(("visit", "visit", "buy")))
         for number in range(first, first + users)
-        for _ in range(moments.randint(2, 4))
+        for _ in range(moments.randint(1, 3))
     ]
     return [
         event(first * 10 + n, user_id, kind, at_ms) for n, (at_ms, user_id, kind) in enumerate(sorted(deeds))
