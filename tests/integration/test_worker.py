@@ -11,7 +11,7 @@ from tests.integration.bench import Bench, Load, now_ms
 from tests.integration.outcome import assert_same, expected, read_all, story
 from tests.integration.worker_process import WorkerProcess
 
-KILLS = int(os.environ.get("TIERWISE_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("TIERWISE_TEST_KILLS", "15"))
 
 
 def test_worker__equals_the_reference(bench: Bench, policy: Policy) -> None:
