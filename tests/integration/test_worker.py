@@ -1,8 +1,6 @@
 """Tests of whole workers on a real broker and store: exact, shared, killed, stopped."""
 
 import json
-import os
-import random
 import time
 
 from scoring.policy import Policy
@@ -10,8 +8,6 @@ from sinks.shard_store import ShardStore
 from tests.integration.bench import Bench, Load, now_ms
 from tests.integration.outcome import assert_same, expected, read_all, story
 from tests.integration.worker_process import WorkerProcess
-
-KILLS = int(os.environ.get("TIERWISE_TEST_KILLS", "15"))
 
 
 def test_worker__equals_the_reference(bench: Bench, policy: Policy) -> None:
@@ -61,42 +57,6 @@ def test_worker__stops_cleanly_under_load(one_topic: Bench, policy: Policy, load
         assert worker.metric("messages_replayed_skipped_total") == 0
         assert worker.stop() == 0
     assert_same(one_topic.observed(), expected(policy, one_topic.sender))
-
-
-def test_worker__survives_kills(one_topic: Bench, policy: Policy, load: Load) -> None:
-    """After kill -9 at random moments under load everything is as if nothing had happened."""
-    moments = random.Random(14)
-    load.start(story(events=6_000, users=400, seed=14), seconds=4.0 * KILLS)
-    for _ in range(KILLS):
-        with WorkerProcess(one_topic.settings) as worker:
-            before = one_topic.written()
-            worker.wait_ready()
-            worker.wait_until(lambda before=before: one_topic.written() > before or load.count == 6_000)
-            time.sleep(moments.uniform(0.0, 0.6))
-            worker.kill()
-    with WorkerProcess(one_topic.settings) as worker:
-        worker.wait_ready()
-        one_topic.wait_done(worker, load.finish())
-        assert worker.stop() == 0
-    assert_same(one_topic.observed(), expected(policy, one_topic.sender))
-
-
-def test_worker__survives_kills_with_two_topics(bench: Bench, policy: Policy) -> None:
-    """However often a worker is killed on its way through a backlog, the order of two topics stays."""
-    moments = random.Random(17)
-    count = bench.sender.send(story(events=8_000, users=1_500, seed=17))
-    settings = bench.write(commit_interval="20ms")
-    for _ in range(KILLS):
-        with WorkerProcess(settings) as worker:
-            worker.wait_ready()
-            wanted = bench.writes() + moments.randint(1, 6)
-            worker.wait_until(lambda wanted=wanted: bench.writes() >= wanted or bench.written() == count)
-            worker.kill()
-    with WorkerProcess(settings) as worker:
-        worker.wait_ready()
-        bench.wait_done(worker, count)
-        assert worker.stop() == 0
-    assert_same(bench.observed(), expected(policy, bench.sender))
 
 
 def test_worker__fires_deadlines_in_silence(bench: Bench) -> None:
