@@ -121,7 +121,7 @@ def wait_for(port: int, prefix: str, consumed: int, *, settled: bool) -> None:
         done = metrics.get(f"{prefix}_messages_consumed_total", 0) >= consumed
         if done and (not settled or metrics.get(f"{prefix}_outbox_pending", 0) == 0):
             return
-        time.sleep(0.02)
+        time.sleep(0.25)  # Each look costs the worker milliseconds.
     raise TimeoutError(f"the worker did not consume {consumed} messages in {DEADLINE_S} s")
 
 

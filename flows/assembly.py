@@ -98,7 +98,7 @@ def assemble(
     )
     commit = Commit(
         store,
-        lambda partition: ProfileEncoder(policy, settings.prefix, partition),
+        lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim)),
         topics,
         Stamp(policy_to_document(policy), loader.layout),
         progress,

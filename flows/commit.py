@@ -47,7 +47,7 @@ class Commit:
     def __init__(
         self,
         store: ShardStore,
-        new_encoder: Callable[[int], ProfileEncoder],
+        new_encoder: Callable[[Claim], ProfileEncoder],
         topics: Sequence[str],
         stamp: Stamp,
         progress: Progress,
@@ -88,12 +88,14 @@ class Commit:
         for partition, owned in list(self._owned.items()):
             account = self._progress.shards.get(partition)
             if account is not None and account.delivered != account.trimmed:
-                results += self._fenced(partition, partial(self._write_place, owned, ()))
+                results += self._fenced(
+                    partition, partial(self._write_place, owned, (), self._stamp_of(owned.claim))
+                )
         return results
 
     def _take(self, claim: Claim) -> list[Written]:
         place = (dict(claim.offsets), dict(claim.marks), claim.watermark_ms)
-        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim.partition), place)
+        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim), place)
         entries = self._store.load_outbox(claim)
         if account := self._progress.shards.get(claim.partition):
             account.written = dict(claim.offsets)
@@ -123,8 +125,17 @@ class Commit:
             marks | self._by_topic(plan.marks),
             plan.watermark_ms,
         )
-        stored += self._write_place(owned, self._set_aside(plan.dead_letters))
+        is_former = self._stamp_of(owned.claim) != self._stamp
+        stored += self._write_place(owned, self._set_aside(plan.dead_letters), self._stamp)
+        if is_former:  # Every user has been written anew; nothing of the former policy is left.
+            owned.encoder = self._new_encoder(owned.claim)
         return stored
+
+    def _stamp_of(self, claim: Claim) -> Stamp:
+        """Answer what the rows in the store were made with: a former policy, until the first plan is written."""
+        if claim.layout is None or claim.policy is None or claim.layout == self._stamp.layout:
+            return self._stamp
+        return Stamp(claim.policy, claim.layout)
 
     def _write_chunk(self, owned: _Owned, chunk: CommitChunk) -> list[OutboxEntry]:
         entries = [change_topic.entry_of(change) for change in chunk.changes]
@@ -137,7 +148,7 @@ class Commit:
         self._trimmed(owned, trim_to)
         return stored
 
-    def _write_place(self, owned: _Owned, entries: Sequence[OutboxEntry]) -> list[OutboxEntry]:
+    def _write_place(self, owned: _Owned, entries: Sequence[OutboxEntry], stamp: Stamp) -> list[OutboxEntry]:
         offsets, marks, watermark_ms = owned.place
         trim_to = self._trim_to(owned)
         stored = self._store.write_final(
@@ -145,8 +156,8 @@ class Commit:
             offsets,
             marks,
             watermark_ms,
-            self._stamp.policy,
-            self._stamp.layout,
+            stamp.policy,
+            stamp.layout,
             entries,
             trim_to,
         )

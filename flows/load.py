@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 from config.policy_file import parse_policy
 from flows.log import log
-from scoring.migration import migrate
+from scoring.migration import migrate, refuse
 from scoring.policy import Policy
 from scoring.row_codec import fingerprint_of
 from scoring.shard import Shard
 from scoring.tables import PolicyTables, compile_policy
+from scoring.user_rows import RowMisread
 from sinks.shard_store import Claim, ShardStore
 
 
@@ -46,15 +47,32 @@ class ShardLoader:
         return layout_text(self._compiled, self._topics)
 
     def __call__(self, claim: Claim, store: ShardStore, beat: Callable[[], None]) -> Shard:
-        """Load every user of the shard; `beat` is called after every page."""
+        """
+        Load every user of the shard; `beat` is called now and then.
+
+        Raises:
+            PolicyRefused, LayoutRefused: what is stored is not for our policy and settings.
+        """
         shard = self._resumed(self._compiled, claim)
-        if claim.layout in (None, self.layout):
-            for user_ids, rows in store.load_rows(claim):
-                shard.restore(user_ids, rows)
-                beat()
-        else:
-            self._take_over(claim, store, shard, beat)
+        try:
+            if self.former(claim) is None:
+                for user_ids, rows in store.load_rows(claim):
+                    shard.restore(user_ids, rows)
+                    beat()
+            else:
+                self._take_over(claim, store, shard, beat)
+        except RowMisread as error:
+            raise LayoutRefused(
+                f"shard {claim.partition:02d}: {error}: it was written under a policy whose first commit was not "
+                "finished; start once more under that policy, then change it again"
+            ) from error
         return shard
+
+    def former(self, claim: Claim) -> Policy | None:
+        """Answer the policy that the shard's profiles are worded by, when it is not ours."""
+        if claim.layout in (None, self.layout):
+            return None
+        return parse_policy(claim.policy or {}, f"the policy of shard {claim.partition:02d}")
 
     def _take_over(self, claim: Claim, store: ShardStore, shard: Shard, beat: Callable[[], None]) -> None:
         """
@@ -62,7 +80,10 @@ class ShardLoader:
 
         A crash in the middle leaves rows of both: each says which, and ours are not judged again.
         """
-        before = self._compile(parse_policy(claim.policy or {}, f"the policy of shard {claim.partition:02d}"))
+        policy = self.former(claim)
+        assert policy is not None
+        refuse(policy, self._compiled.policy)
+        before = self._compile(policy)
         if layout_text(before, self._topics) != claim.layout:
             raise LayoutRefused(
                 f"shard {claim.partition:02d}: its rows have the layout {claim.layout!r}, these settings "
@@ -78,15 +99,14 @@ class ShardLoader:
             beat()
         if claim.watermark_ms is not None:
             old.fire(claim.watermark_ms)
-        migrate(old, shard)
-        labels = (f"{one.policy.name}@{one.policy.version}" for one in (before, self._compiled))
+        migrate(old, shard, beat)
         log(
             "info",
             "policy.changed",
             shard=claim.partition,
             users=len(shard.users),
-            before=next(labels),
-            now=next(labels),
+            before=policy.label,
+            now=self._compiled.policy.label,
         )
 
     def _resumed(self, compiled: PolicyTables, claim: Claim) -> Shard:

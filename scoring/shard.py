@@ -3,11 +3,12 @@
 Nothing here knows a broker, a store or a clock: what becomes of the messages is a function of the messages.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from scoring.change_records import ChangeRecords
 from scoring.commit_plan import CommitChunk, CommitPlan
@@ -15,6 +16,7 @@ from scoring.counters import Counters
 from scoring.decoder import event_id_of
 from scoring.events import DeadLetter, EventBatch, Int64s, LadderChange, Reason
 from scoring.ordering import no_marks, order_messages
+from scoring.rejudge import forget_unreachable, rejudge
 from scoring.row import (
     AS_OF,
     FALLS_AT,
@@ -35,7 +37,6 @@ from scoring.step import (
     REPLAYED,
     describe,
     fire_deadlines,
-    rejudge,
     score_events,
 )
 from scoring.tables import PolicyTables
@@ -152,10 +153,23 @@ class Shard:
         self.changes += [(rows[row], change) for row, change in old.changes]
         self._moved = True
 
-    def judge_again(self, row: int) -> None:
-        """Put a user where this policy has him, with cause `policy`."""
-        rejudge(self.compiled.tables, self.users.state, self._records.arrays, row)
+    def forget_unreachable_orders(self, row: int) -> None:
+        """Forget what this policy lets no refund find any more, before another one is asked."""
+        forget_unreachable(self.compiled.tables, self.users.state, row)
+
+    def judge_again(self, row: int, left: Mapping[str, tuple[str, int]]) -> None:
+        """
+        Put a user where this policy has him, with cause `policy`.
+
+        Args:
+            left: name and rank of the rung he leaves, by ladder, where this policy has no rung of that name.
+        """
+        ladders = self.compiled.policy.ladders
+        ranks = np.array([left[one.name][1] if one.name in left else -1 for one in ladders], np.int64)
+        rejudge(self.compiled.tables, self.users.state, self._records.arrays, row, ranks)
+        first = len(self.changes)
         self._collect(None)
+        self.changes[first:] = [(row, _from_rung(change, left)) for row, change in self.changes[first:]]
 
     def rung_counts(self) -> list[list[int]]:
         """Count the users on each rung of each ladder."""
@@ -283,6 +297,13 @@ class Shard:
 
 def _known(time_ms: int) -> int | None:
     return None if time_ms == NONE else time_ms
+
+
+def _from_rung(change: LadderChange, left: Mapping[str, tuple[str, int]]) -> LadderChange:
+    if change.ladder not in left:
+        return change
+    name, rank = left[change.ladder]
+    return replace(change, from_rung=name, from_rank=rank)
 
 
 def _by_row(pairs: list[tuple[int, Item]]) -> dict[int, list[Item]]:

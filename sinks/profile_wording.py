@@ -32,8 +32,8 @@ class Wording:
         audience: (L, R) the key of a set, NONE where there is none.
         tags: (T, 2) ladder and bare name of each tag, by name.
         numbers: (k, 2) fragment before each of NUMBER_COLUMNS, and how many decimals it has.
-        retired_sets: (K, 3) a set of the former policy: its key, and the ladder and rung of this policy that
-            still have the same key, NONE if none has.
+        retired_sets: (K, 3) a set that a user of the former policy may be in: its key, and the ladder and
+            rung of this policy that have the same key, NONE if none has.
         retired_field_count: how many names the fragment RETIRED_FIELDS holds.
     """
 
@@ -93,8 +93,10 @@ def wording_of(policy: Policy, keys: Keyspace, partition: int, former: Policy | 
     ladders = [_ladder_row(arena, ladder) for ladder in policy.ladders]
     tags = sorted((ladder.name, number) for number, ladder in enumerate(policy.ladders) if ladder.tag)
     tag_rows = [(number, arena.add(name.encode())) for name, number in tags]
-    places, former_sets = _audiences(policy, keys), _audiences(former, keys) if former else {}
-    retired_sets = [(arena.add(bulk(key)), *places.get(key, (NONE, NONE))) for key in former_sets]
+    places = _audiences(policy, keys)
+    # Ours too: after a crash in the middle of a policy change some users have been in our sets already.
+    known_sets = _audiences(former, keys) | places if former else {}
+    retired_sets = [(arena.add(bulk(key)), *places.get(key, (NONE, NONE))) for key in known_sets]
     numbers = _number_rows(arena, policy, partition)
     buffer, start = arena.arrays()
     return Wording(

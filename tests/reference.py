@@ -13,7 +13,7 @@ from typing import Any
 from scoring.policy import Ladder, Policy
 from tests import reference_decode
 from tests.reference_decode import Refusal
-from tests.reference_features import Applied, FeatureBook, Order
+from tests.reference_features import Applied, FeatureBook, Order, has_local_days
 from tests.reference_ladders import LadderRules, Standing, User, decimal_text, rfc_3339, rounded
 
 Message = tuple[int, bytes | None, int]  # offset, value, ingest_time_ms
@@ -157,8 +157,8 @@ class Reference(LadderRules):
     def _place(self, user: User, event: dict[str, Any]) -> Order:
         order = Order(event["order_id"], event["event_time_ms"], event["amount_minor"])
         user.orders.append(order)
-        if len(user.orders) > self.policy.orders_per_user:
-            user.orders.pop(0)
+        while len(user.orders) > self.policy.orders_per_user:
+            user.orders.pop(0).forgotten_at = self.applied_events
             self.counters["orders_evicted"] += 1
         return order
 
@@ -207,19 +207,27 @@ class Reference(LadderRules):
         if self.watermark_ms is not None:
             self.fire(self.watermark_ms)
         old, self.policy = self.policy, policy
-        same_units = (old.currency, old.minor_digits, old.timezone) == (
-            policy.currency, policy.minor_digits, policy.timezone,
-        )  # fmt: skip
+        assert (old.name, old.currency) == (policy.name, policy.currency)
+        for user in self.users.values():
+            self._forget_unreachable(user, old.order_memory_ms)
         counted_from = {feature.name: self.applied_events for feature in policy.features}
-        if same_units:
-            kept = {feature.name for feature in policy.features if feature in old.features}
-            counted_from |= {name: self.book.counted_from[name] for name in kept}
+        for feature in policy.features:
+            if feature in old.features and (old.timezone == policy.timezone or not has_local_days(feature)):
+                counted_from[feature.name] = self.book.counted_from[feature.name]
         self.book = FeatureBook(policy, counted_from)
         old_rungs = {ladder.name: [rung.name for rung in ladder.rungs] for ladder in old.ladders}
         for user in self.users.values():
             old_standings, user.standings = user.standings, {}
             for ladder in policy.ladders:
                 self._carry_over(user, ladder, old_standings.get(ladder.name), old_rungs.get(ladder.name, []))
+
+    def _forget_unreachable(self, user: User, order_memory_ms: int) -> None:
+        """Forget the orders that no refund could reach under the old policy, whatever the new one allows."""
+        oldest_ms = user.newest_ms - self.allowed_lateness_ms - order_memory_ms
+        for order in user.orders:
+            if order.time_ms < oldest_ms:
+                order.forgotten_at = self.applied_events
+        user.orders = [order for order in user.orders if order.forgotten_at is None]
 
     def _carry_over(self, user: User, ladder: Ladder, old: Standing | None, old_rungs: list[str]) -> None:
         """Stand the user on the rung of the same name, then move without grace, dwell or steps."""

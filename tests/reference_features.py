@@ -20,12 +20,17 @@ CALENDAR_MAX_MS = 253_402_300_799_999 - 2 * DAY_MS  # Beyond it Python has no da
 
 @dataclass
 class Order:
-    """What is left of one applied order."""
+    """What is left of one applied order; `forgotten_at` is how many events were applied when it was forgotten."""
 
     order_id: str
     time_ms: int
     left_minor: int
     gone: bool = False
+    forgotten_at: int | None = None
+
+    def was_remembered(self, number: int) -> bool:
+        """Tell whether it was still remembered when so many events had been applied."""
+        return self.forgotten_at is None or self.forgotten_at > number
 
 
 @dataclass
@@ -101,6 +106,11 @@ def bucket_end_ms(timezone: str, bucket_ms: int, at_ms: int) -> int:
     return day_start_ms(timezone, (local_day(timezone, at_ms) // days + 1) * days)
 
 
+def has_local_days(feature: Feature) -> bool:
+    """Tell whether a feature counts in days of the policy's time zone."""
+    return feature.kind == "active_days" or (feature.kind == "window" and feature.bucket_ms % DAY_MS == 0)
+
+
 # ---------------------------------------------------------------------------------------------- where
 
 
@@ -157,6 +167,20 @@ class FeatureBook:
             and not (applied.order is not None and applied.order.gone)
         ]
 
+    def ending(self, feature: Feature, history: list[Applied]) -> list[Applied]:
+        """List the events that end an age: also the orders that were remembered when the feature was new."""
+        first = self.counted_from[feature.name]
+        remembered = [
+            applied
+            for applied in history
+            if applied.number < first
+            and applied.event["type"] in feature.until
+            and applied.order is not None
+            and not applied.order.gone
+            and applied.order.was_remembered(first)
+        ]
+        return remembered + self.of_types(feature, feature.until, history)
+
     def counted(self, feature: Feature, history: list[Applied]) -> list[Applied]:
         """List the events a feature counts."""
         return [
@@ -212,7 +236,7 @@ class FeatureBook:
             return None
         times_ms = [applied.time_ms for applied in counted]
         chosen_ms = min(times_ms) if feature.first else max(times_ms)
-        if any(applied.time_ms > chosen_ms for applied in self.of_types(feature, feature.until, history)):
+        if any(applied.time_ms > chosen_ms for applied in self.ending(feature, history)):
             return None
         return (at_ms - chosen_ms) / 1000
 

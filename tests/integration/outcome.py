@@ -80,6 +80,17 @@ class Outcome:
     changes: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: defaultdict(list))
     dead_letters: dict[tuple[int, int, int], str] = field(default_factory=dict)
 
+    def add(self, reference: Reference) -> None:
+        """Take in what the reference says of one shard."""
+        for user_id in reference.users:
+            self.profiles[user_id] = _typed(reference.profile(user_id) or {})
+        for audience, members in reference.audiences().items():
+            self.audiences.setdefault(audience, set()).update(members)
+        for change in reference.changes:
+            self.changes[change["user_id"]].append(change)
+        for reason, topic, offset in reference.dead_letters:
+            self.dead_letters[topic, reference.partition, offset] = reason
+
 
 def expected(policy: Policy, sender: Sender, fire_up_to_ms: int | None = None, **limits: int) -> Outcome:
     """
@@ -95,14 +106,7 @@ def expected(policy: Policy, sender: Sender, fire_up_to_ms: int | None = None, *
             reference.message(topic, offset, value, ingest_time_ms)
         if (up_to_ms := fire_up_to_ms or reference.watermark_ms) is not None:
             reference.fire(up_to_ms)
-        for user_id in reference.users:
-            outcome.profiles[user_id] = _typed(reference.profile(user_id) or {})
-        for audience, members in reference.audiences().items():
-            outcome.audiences.setdefault(audience, set()).update(members)
-        for change in reference.changes:
-            outcome.changes[change["user_id"]].append(change)
-        for reason, topic, offset in reference.dead_letters:
-            outcome.dead_letters[topic, partition, offset] = reason
+        outcome.add(reference)
     return outcome
 
 

@@ -301,13 +301,13 @@ def test_policy_error__ladders_and_tags(at: dict[str, Any], problem: str) -> Non
 
 
 def test_policy_error__counts_have_limits() -> None:
-    """62 features that count events fit and 62 ladders and tags; one more of either is refused."""
-    spare = 62 - sum(spec["kind"] != "ratio" for spec in DOCUMENT["features"].values())
+    """62 features fit and 62 ladders and tags; one more of either is refused."""
+    spare = 62 - len(DOCUMENT["features"])
     more = {f"more_{i}": {"kind": "total", "events": ["page_view"]} for i in range(spare)}
     full = changed(features=DOCUMENT["features"] | more)
     assert problems_of(full) == []
     full["features"]["one_more"] = {"kind": "total", "events": ["page_view"]}
-    assert problems_of(full) == ["$.features: at most 62 features may count events, got 63"]
+    assert problems_of(full) == ["$.features: must be at most 62, got 63"]
     tags = {f"tag_{i}": {"score": "value", "enter_at": 1} for i in range(61)}
     assert problems_of(changed(tags=tags)) == []
     tags["one_more"] = {"score": "value", "enter_at": 1}

@@ -146,7 +146,7 @@ class Twin:
             return []
         today = {key: place for place, key in self.sets(self.policy).items()}
         commands = []
-        for key in self.sets(self.former).values():
+        for key in dict.fromkeys((*self.sets(self.former).values(), *today)):
             number, rank = today.get(key, (None, None))
             gone = [user["id"] for user in users if number is None or user["rung"][number] != rank]
             commands += [[b"SREM", key, *gone]] if gone else []
