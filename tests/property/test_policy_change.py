@@ -1,0 +1,224 @@
+"""This file proves a change of policy against the specification: any two policies, any crash on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import hiredis
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.policy_file import policy_to_document
+from flows.load import ShardLoader
+from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.decoder import Decoder
+from scoring.policy import Policy
+from sinks.keyspace import Keyspace
+from sinks.profile_encoder import ProfileEncoder
+from sinks.shard_store import Claim
+from tests.memory_store import MemoryStore
+from tests.property.test_shard_equals_reference import (
+    FUTURE_TOLERANCE_MS,
+    SLOW,
+    TOPICS,
+    assert_close,
+    by_user,
+    published,
+)
+from tests.reference import Reference
+from tests.strategies import Stream, shard_limits, streams
+from tests.strategies_policy_change import policy_changes
+
+PREFIX = "p"
+
+
+class EncodedStore(MemoryStore):
+    """A store that also runs the commands a worker sends to Redis, and knows which policy its rows are of."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy, len(TOPICS))
+        self.hashes: dict[bytes, dict[bytes, bytes]] = {}
+        self.sets: dict[bytes, set[bytes]] = {}
+        self.stamp: tuple[dict[str, Any], str] | None = None
+        self.encoder: ProfileEncoder | None = None
+
+    def claim(self) -> Claim:
+        """Tell how the shard stands."""
+        policy, layout = self.stamp or (None, None)
+        marks = {topic: mark for topic, mark in zip(TOPICS, self.marks, strict=True) if mark is not None}
+        return Claim(0, "", 0, {}, marks, self.watermark_ms, policy, layout)
+
+    def load_rows(self, _claim: Claim) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Answer all rows, two a page."""
+        users = list(self.rows)
+        for first in range(0, len(users), 2):
+            page = users[first : first + 2]
+            yield page, [self.rows[user] for user in page]
+
+    def _write_chunk(self, chunk: CommitChunk) -> None:
+        super()._write_chunk(chunk)
+        assert self.encoder is not None
+        reader = hiredis.Reader()
+        reader.feed(bytes(self.encoder.encode(chunk)[0]))
+        while (command := reader.gets()) is not False:
+            self._run(*command)
+
+    def _run(self, name: bytes, key: bytes, *words: bytes) -> None:
+        if name == b"HSET":
+            self.hashes.setdefault(key, {}).update(zip(words[::2], words[1::2], strict=True))
+        if name == b"HDEL":
+            for word in words:
+                self.hashes[key].pop(word, None)
+        if name == b"SADD":
+            self.sets.setdefault(key, set()).update(words)
+        if name == b"SREM":
+            self.sets.get(key, set()).difference_update(words)
+
+
+class Worker:
+    """A shard behind its loader and its encoder; it can stop, crash, and start under another policy."""
+
+    def __init__(self, policy: Policy, limits: dict[str, int], stream: Stream) -> None:
+        self.limits, self.stream = limits, stream
+        self.store = EncodedStore(policy)
+        self.consumed = 0
+        self.start(policy)
+
+    def start(self, policy: Policy) -> None:
+        """Load everything from the store."""
+        self.policy = self.store.policy = policy
+        self.loader = ShardLoader(
+            policy,
+            TOPICS,
+            allowed_lateness_ms=self.limits["allowed_lateness_ms"],
+            out_of_orderness_ms=self.limits["out_of_orderness_ms"],
+            duplicates_per_user=self.limits["duplicates_per_user"],
+        )
+        self.decoder = Decoder(policy, FUTURE_TOLERANCE_MS)
+        claim = self.store.claim()
+        self.store.encoder = ProfileEncoder(policy, PREFIX, 0, self.loader.former(claim))
+        self.shard = self.loader(claim, self.store, lambda: None)  # type: ignore[arg-type]
+        self.left = [
+            [message for message in messages if message[0] >= offset]
+            for messages, offset in zip(self.stream.topics, self.store.offsets, strict=True)
+        ]
+
+    def read(self, topic: int, count: int) -> None:
+        """Take the next messages of a topic, and score what can be ordered."""
+        messages, self.left[topic] = self.left[topic][:count], self.left[topic][count:]
+        offsets = np.array([offset for offset, _, _ in messages], np.int64)
+        ingested = np.array([ingest_time_ms for _, _, ingest_time_ms in messages], np.int64)
+        values = [value for _, value, _ in messages]
+        self.shard.add(self.decoder.decode(0, topic, values, offsets, ingested))
+        self.shard.advance([not left for left in self.left], [False] * len(TOPICS))
+        assert self.shard.counters.conserved()
+
+    def commit(self, chunk_users: int = 500, writes: int | None = None) -> None:
+        """Write what changed; with `writes` no more than so many of the atomic writes happen."""
+        plan = self.shard.take_commit(chunk_users)
+        if plan is not None:
+            self.write(plan, len(plan.chunks) + 1 if writes is None else writes)
+
+    def write(self, plan: CommitPlan, writes: int) -> None:
+        """Write a plan as flows.commit does: the policy with the last write."""
+        self.store.write(plan, writes)
+        if writes > len(plan.chunks):
+            self.store.stamp = policy_to_document(self.policy), self.loader.layout
+            self.store.encoder = ProfileEncoder(self.policy, PREFIX, 0)
+
+    def finish(self) -> None:
+        """Read all that is left, let time pass to the stream's end, commit."""
+        for topic in range(len(TOPICS)):
+            self.read(topic, len(self.left[topic]))
+        self.shard.fire(self.stream.silent_until_ms)
+        self.commit()
+
+
+def specified(old: Policy, new: Policy, limits: dict[str, int], stream: Stream, consumed: int) -> Reference:
+    """Run the specification over the stream, with the change behind so many messages."""
+    reference = Reference(old, len(TOPICS), future_tolerance_ms=FUTURE_TOLERANCE_MS, **limits)
+    messages = reference.order([list(messages) for messages in stream.topics])
+    for message in messages[:consumed]:
+        reference.message(*message)
+    reference.change_policy(new)
+    for message in messages[consumed:]:
+        reference.message(*message)
+    reference.fire(stream.silent_until_ms)
+    return reference
+
+
+def assert_equal(store: EncodedStore, reference: Reference) -> None:
+    """Compare what apps read: changes, whole profiles, all audiences."""
+    mine, theirs = published(store.changes), by_user(reference.changes)
+    assert set(mine) == set(theirs)
+    for user_id in theirs:
+        assert [change["seq"] for change in mine[user_id]] == list(range(1, len(mine[user_id]) + 1))
+        assert_close(mine[user_id], theirs[user_id], f"changes of {user_id}")
+    keys = Keyspace(PREFIX)
+    assert {key for key in store.hashes if key.startswith(keys.user_prefix)} == {
+        keys.user(user_id.encode()) for user_id in reference.users
+    }
+    for user_id in reference.users:
+        profile = {
+            name.decode(): value.decode() for name, value in store.hashes[keys.user(user_id.encode())].items()
+        }
+        assert_close(_typed(profile), _typed(reference.profile(user_id) or {}), f"profile of {user_id}")
+    audiences = {key: members for key, members in store.sets.items() if members}
+    assert audiences == {
+        keys.audience(*audience.split(":")): {user_id.encode() for user_id in members}
+        for audience, members in reference.audiences().items()
+    }
+
+
+def _typed(profile: dict[str, str]) -> dict[str, Any]:
+    return {
+        name: float(value) if name.endswith((".score", ".to_next")) else value
+        for name, value in sorted(profile.items())
+    }
+
+
+def run_to_change(old: Policy, limits: dict[str, int], stream: Stream, data: st.DataObject) -> Worker:
+    """Let a worker read some of the stream under the old policy and stop cleanly."""
+    worker = Worker(old, limits, stream)
+    while any(worker.left) and data.draw(st.integers(0, 3)) > 0:
+        topic = data.draw(st.sampled_from([n for n, left in enumerate(worker.left) if left]))
+        worker.read(topic, data.draw(st.sampled_from([1, 5, 30])))
+        if data.draw(st.booleans()):
+            worker.commit()
+    worker.commit()
+    worker.consumed = worker.shard.counters.consumed
+    return worker
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
+@given(policy_changes(), shard_limits(), streams(), st.data())
+def test_policy_change__equals_the_specification(
+    change: tuple[Policy, Policy], limits: dict[str, int], stream: Stream, data: st.DataObject
+) -> None:
+    """Wherever in the stream a policy is changed, changes, profiles and audiences are those specified."""
+    old, new = change
+    worker = run_to_change(old, limits, stream, data)
+    worker.start(new)
+    worker.finish()
+    assert_equal(worker.store, specified(old, new, limits, stream, worker.consumed))
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[*SLOW, HealthCheck.filter_too_much])
+@given(policy_changes(), shard_limits(), streams(), st.data())
+def test_policy_change__crash_on_the_way_equals_the_specification(
+    change: tuple[Policy, Policy], limits: dict[str, int], stream: Stream, data: st.DataObject
+) -> None:
+    """A worker that dies between any two writes of the change, again and again, leaves no gap and no repeat."""
+    old, new = change
+    worker = run_to_change(old, limits, stream, data)
+    for _ in range(data.draw(st.integers(1, 3))):
+        worker.start(new)
+        if any(worker.left) and data.draw(st.booleans()):
+            topic = data.draw(st.sampled_from([n for n, left in enumerate(worker.left) if left]))
+            worker.read(topic, data.draw(st.sampled_from([1, 5, 30])))
+        worker.commit(1, writes=data.draw(st.integers(0, 4)))
+    worker.start(new)
+    worker.finish()
+    assert_equal(worker.store, specified(old, new, limits, stream, worker.consumed))
