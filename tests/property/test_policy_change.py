@@ -230,9 +230,10 @@ VIEWS = {"views": {"kind": "total", "events": ["view"]}}
 OPEN = {"open": {"kind": "since", "events": ["view"], "until": ["buy"]}}
 
 
-def small_policy(version: int, features: dict[str, Any]) -> Policy:
-    """Make a policy whose one ladder is climbed as soon as its last feature is defined."""
-    curve = [[0, 50]] if "open" in features else [[0, 0], [1, 50]]
+def small_policy(version: int, features: dict[str, Any], lowest: str = "low", enter_at: float = 20) -> Policy:
+    """Make a policy with one ladder on its last feature: 25 points a view, or 50 for any age."""
+    curve = [[0, 50]] if "open" in features else [[0, 0], [2, 50]]
+    rungs = [{"name": lowest}, {"name": "top", "enter_at": enter_at}]
     return parse_policy(
         {
             "policy": "small",
@@ -241,9 +242,7 @@ def small_policy(version: int, features: dict[str, Any]) -> Policy:
             "events": {"view": {}, "buy": {"order": True}},
             "features": features,
             "scores": {"value": {"parts": {list(features)[-1]: curve}}},
-            "ladders": {
-                "tier": {"score": "value", "rungs": [{"name": "low"}, {"name": "top", "enter_at": 20}]}
-            },
+            "ladders": {"tier": {"score": "value", "rungs": rungs}},
         },
         "small",
     )
@@ -290,3 +289,19 @@ def test_policy_change__refuses_rows_of_a_third_policy() -> None:
     worker.commit()
     assert [change.policy for change in worker.store.changes] == ["small@1", "small@2", "small@3"]
     assert worker.store.hashes[b"p:user:u"][b"policy"] == b"small@3"
+
+
+def test_policy_change__a_crash_on_the_way_leaves_nobody_in_two_audiences() -> None:
+    """Who was already in a set that only the new policy has leaves that as well when he moves on."""
+    old, new = small_policy(1, VIEWS), small_policy(2, VIEWS, lowest="base", enter_at=40)
+    views = small_stream((0, "view", START_MS), (0, "view", START_MS + HOUR_MS))
+    worker = Worker(old, LIMITS, views)
+    worker.read(0, 1)
+    worker.commit()
+    worker.start(new)
+    worker.commit(1, writes=1)
+    assert worker.store.sets[b"p:audience:tier:base"] == {b"u"}
+    worker.start(new)
+    worker.finish()
+    assert_equal(worker.store, specified(old, new, LIMITS, views, consumed=1))
+    assert worker.store.sets[b"p:audience:tier:top"] == {b"u"}
