@@ -22,6 +22,8 @@ WAITING_MAX = 50_000
 """Messages of one topic partition that may wait for another topic before it is paused."""
 UNPUBLISHED_MAX = 100_000
 """Durable changes that may wait to be published before reading stops."""
+BREATH_MAX_MS = 2_000
+"""How long reading goes on at most after a commit that took as long: users of more events share a write then."""
 REPORT_OFFSETS_MS = 1_000
 REJOIN_MS = 90_000
 """How long a shard may be fenced and still assigned to us before we ask the group to decide anew."""
@@ -96,6 +98,7 @@ class Reader(StatelessSourcePartition[Read]):
         self._brake = Brake(consumer, progress, topics)
         self._offsets = OffsetReport(consumer, progress, measure)
         self._next_tick_ms = clock.monotonic_ms() + commit_interval_ms
+        self._ticked_ms: int | None = None
         self._is_drained = False
 
     def next_batch(self) -> list[Read]:
@@ -127,6 +130,7 @@ class Reader(StatelessSourcePartition[Read]):
 
     def _read(self) -> list[Read]:
         self._heal()
+        self._breathe()
         self._brake.steer()
         until_tick_ms = self._next_tick_ms - self._clock.monotonic_ms()
         # Without shards there is nothing to read, and messages of the call that brings some would be dropped.
@@ -142,9 +146,18 @@ class Reader(StatelessSourcePartition[Read]):
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + self._commit_interval_ms
+            self._ticked_ms = now_ms
             self._offsets.report(now_ms)
             items.append(Tick(self._clock.wall_ms()))
         return items
+
+    def _breathe(self) -> None:
+        """After a commit that took longer than its interval, read for as long before the next."""
+        if self._ticked_ms is not None:
+            now_ms = self._clock.monotonic_ms()
+            breath_ms = min(now_ms - self._ticked_ms, BREATH_MAX_MS)
+            self._next_tick_ms = max(self._next_tick_ms, now_ms + breath_ms)
+            self._ticked_ms = None
 
     def _heal(self) -> None:
         if self._progress.rolled_back:

@@ -9,15 +9,12 @@ from scoring.jit import kernel
 from scoring.ladders import (
     explain_parts,
     fire_due,
-    highest_entered,
-    highest_kept,
     judge,
     mark_dirty,
-    move,
     pass_time,
     refine,
 )
-from scoring.lookup import ladder_cell, ladder_count, limit, rung_number, type_cell
+from scoring.lookup import ladder_cell, ladder_count, limit, type_cell
 from scoring.memory import append_order, find_order, forget_first_order, remember_id, remembers_id
 from scoring.row import (
     AS_OF,
@@ -47,7 +44,6 @@ from scoring.state import (
     C_ORDERS_EVICTED,
     C_REFUND_EXCESS,
     CAUSE_EVENT,
-    CAUSE_POLICY,
     CAUSE_REFUND,
     CAUSE_TIME,
     Changes,
@@ -58,7 +54,6 @@ from scoring.tables import (
     L_DELAYED,
     L_FEATURES,
     L_RATIO,
-    L_RUNG,
     L_RUNGS,
     M_CHANGES,
     M_FIRSTS,
@@ -66,7 +61,6 @@ from scoring.tables import (
     M_ORDER_MEMORY,
     M_ORDERS,
     M_POOL,
-    R_KEEP,
     T_ORDER,
     T_REFUND,
     T_UNTIL,
@@ -363,22 +357,3 @@ FLOATS = numba.types.float64[::1]
 def explain(tables, state, r, ladder, t_ms, values, points):
     """Write the value and the points of each part of a ladder's score for one user, at a time not before his own."""
     explain_parts(tables, ladder, state.rows[r], state.rows_f[r], t_ms, values, points)
-
-
-@kernel(numba.types.void(TABLES, STATE, CHANGES, INT))
-def rejudge(tables, state, changes, r):
-    """Put a user where a new policy has him at his own time: no grace, dwell or step limit."""
-    row, row_f = state.rows[r], state.rows_f[r]
-    for ladder in range(ladder_count(tables)):
-        rung = row[ladder_at(tables, ladder) + RUNG]
-        score = ladder_score(tables, ladder, row, row_f)
-        target = highest_entered(tables, ladder, rung, score)
-        below = score < rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
-        if target == rung and below:
-            target = highest_kept(tables, ladder, rung, score, 0)
-        if target != rung:
-            move(tables, state, changes, r, ladder, target, score, CAUSE_POLICY, -1)
-        else:
-            row[ladder_at(tables, ladder) + BELOW_SINCE] = NONE
-            refine(tables, row, row_f, ladder)
-    mark_dirty(state, r)
