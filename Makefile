@@ -32,7 +32,7 @@ check: $(READY)  ## Lint, format, types, import directions.
 	$(BIN)/lint-imports
 
 bench: $(READY)  ## Measure one worker end to end.
-	$(BIN)/python benchmarks/end_to_end.py $(ARGS)
+	$(BIN)/python -m benchmarks.end_to_end $(ARGS)
 
 # uv, because it locks for all supported Pythons at once; hashes are the registry's own, no host is written.
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \

@@ -34,7 +34,7 @@ from tests.unit.docs_examples import (
 
 RESULTS = ROOT / "benchmarks" / "results"
 CONSUMER_LINES_MAX = 10
-README_LINES_MAX = 80
+README_LINES_MAX = 84
 DECISION_LINES_MAX = 8
 STAGES = ("source", "decode", "score", "commit", "emit")
 
@@ -176,6 +176,12 @@ def test_readme__measured_numbers_are_those_of_the_results(
         text_of("README.md").partition("<!-- measured:begin -->")[2].partition("<!-- measured:end -->")[0]
     )
     assert f"| {shown} us |" in measured
+
+
+def test_readme__share_of_the_ceiling_is_that_of_the_result() -> None:
+    """What one worker makes of a stream is quoted as the committed median."""
+    shares = json.loads((RESULTS / "end_to_end.json").read_text(encoding="utf-8"))["share_of_ceiling"]
+    assert f"| {three_digits(median(shares))} | `make bench" in text_of("README.md")
 
 
 def three_digits(number: float) -> str:
