@@ -66,7 +66,3 @@ def kernel(signature: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]
     policy is compiled. Fast math stays off: with it isnan(nan) is False.
     """
     return numba.njit(signature, nogil=True, error_model="numpy", fastmath=False, cache=True)
-
-
-# For the small functions that kernels call: their types follow from the kernel's own explicit signature.
-inlined = numba.njit(nogil=True, error_model="numpy", fastmath=False, cache=True)

@@ -33,7 +33,7 @@ F_HALF_LIFE, F_AT_LEAST, F_UNIT = range(3)
 # Columns of `types`.
 T_ORDER, T_REFUND, T_UNTIL = range(3)
 # Columns of `scores`.
-S_MAX, S_PART, S_PART_END, S_RATIO = range(4)
+S_MAX, S_PART, S_PART_END = range(3)
 # Columns of `parts`.
 P_FEATURE, P_POINT, P_POINT_END = range(3)
 # Columns of `ladders`.
@@ -49,8 +49,8 @@ P_FEATURE, P_POINT, P_POINT_END = range(3)
     L_RATIO,
     L_FEATURES,
 ) = range(10)
-# Columns of `rungs`: the score that reaches them, tolerance included, and the exact enter_at.
-R_ENTER, R_KEEP, R_ENTER_EXACT = range(3)
+# Columns of `rungs`: the score that reaches them and that keeps them, tolerance included.
+R_ENTER, R_KEEP = range(2)
 # Places in `limits`.
 M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL, M_FIRSTS = range(
     9
@@ -78,8 +78,8 @@ LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
     AT_LIMITS,
 ) = range(14)
 LIMIT_COUNT = 9
-FEATURE_COLUMNS, TYPE_COLUMNS, SCORE_COLUMNS, PART_COLUMNS, LADDER_COLUMNS = 11, 3, 4, 3, 10
-FEATURE_NUMBERS, POINT_NUMBERS, RUNG_NUMBERS = 3, 2, 3
+FEATURE_COLUMNS, TYPE_COLUMNS, SCORE_COLUMNS, PART_COLUMNS, LADDER_COLUMNS = 11, 3, 3, 3, 10
+FEATURE_NUMBERS, POINT_NUMBERS, RUNG_NUMBERS = 3, 2, 2
 
 
 class Tables(NamedTuple):
@@ -194,13 +194,13 @@ def _scores(policy: Policy) -> tuple[I64, F64, I64]:
     numbers = {feature.name: number for number, feature in enumerate(policy.features)}
     parts: list[tuple[int, int, int]] = []
     points: list[tuple[float, float]] = []
-    scores: list[tuple[int, int, int, int]] = []
+    scores: list[tuple[int, int, int]] = []
     for score in policy.scores:
         start = len(parts)
         for part in score.parts:
             parts.append((numbers[part.feature], len(points), len(points) + len(part.curve)))
             points.extend(part.curve)
-        scores.append((score.combine == "max", start, len(parts), _has_kind(policy, score, "ratio")))
+        scores.append((score.combine == "max", start, len(parts)))
     return np.array(parts, np.int64), np.array(points, np.float64), np.array(scores, np.int64)
 
 
@@ -219,14 +219,14 @@ def _has_kind(policy: Policy, score: Score, kind: str) -> bool:
 
 
 def _ladders(policy: Policy) -> tuple[F64, I64]:
-    rungs: list[tuple[float, float, float]] = []
+    rungs: list[tuple[float, float]] = []
     ladders: list[list[int]] = []
     scores = {score.name: (number, score) for number, score in enumerate(policy.scores)}
     for ladder in policy.ladders:
         number, score = scores[ladder.score]
         ladders.append([number, len(rungs), *_ladder_numbers(policy, ladder, score)])
         for rung in ladder.rungs:
-            rungs.append((_reached_at(rung.enter_at), _reached_at(rung.keep_at), rung.enter_at))
+            rungs.append((_reached_at(rung.enter_at), _reached_at(rung.keep_at)))
     return np.array(rungs, np.float64), np.array(ladders, np.int64)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -67,7 +68,7 @@ def decimal_text(number: float) -> str:
     return f"{rounded(number):.6f}".rstrip("0").rstrip(".")
 
 
-class LadderRules:
+class LadderRules(ABC):
     """Move users on ladders; whoever inherits says what a published change is."""
 
     policy: Policy
@@ -75,11 +76,12 @@ class LadderRules:
     users: dict[str, User]
     counters: Counter[str]
 
+    @abstractmethod
     def _publish(
         self, user: User, ladder: Ladder, from_rung: str, from_rank: int, previous_since_ms: int, cause: str,
         cause_event_id: str | None,
     ) -> None:  # fmt: skip
-        raise NotImplementedError
+        """Publish a move that has been made."""
 
     def _score(self, user: User, ladder: Ladder, at_ms: int) -> float:
         return self.book.score(ladder.score, user.history, at_ms)
