@@ -28,6 +28,7 @@ from flows.source import Reader, Source
 from flows.stop import StopFlag
 from scoring.decoder import Decoder
 from scoring.policy import Policy
+from sinks.erasure import EraseEncoder
 from sinks.profile_encoder import ProfileEncoder
 from sinks.relay import Relay
 from sinks.shard_store import ShardStore
@@ -99,6 +100,7 @@ def assemble(
     commit = Commit(
         store,
         lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim)),
+        EraseEncoder(policy, settings.prefix, topics),
         topics,
         Stamp(policy_to_document(policy), loader.layout),
         progress,

@@ -48,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_check(commands)
     _add_explain(commands)
+    _add_erase(commands)
     _add_dev(commands)
     return parser
 
@@ -90,6 +91,22 @@ def _add_explain(commands: "Commands") -> None:
     command.add_argument("--json", action="store_true", help="one JSON document instead of text")
     _add_settings(command)
     command.set_defaults(run=_explain)
+
+
+def _add_erase(commands: "Commands") -> None:
+    text = (
+        "Erase a user for good: row, profile, audiences, remembered ids and orders. The worker that owns the\n"
+        "user's shard does it with its next commit, takes leave on every ladder with cause `erase`, then sends a\n"
+        "tombstone. A keyed hash of the id stays, with `seq` and how far the input had been read: old input does\n"
+        "not bring the user back, and a user who returns goes on counting."
+    )
+    command = _command(commands, "erase", "erase a user for good", text)
+    command.add_argument("user", metavar="USER", help="user id, as the events spell it")
+    command.add_argument(
+        "--wait", type=float, default=30.0, metavar="SECONDS", help="how long to wait for it to be done [30]"
+    )
+    _add_settings(command)
+    command.set_defaults(run=_erase)
 
 
 def _add_dev(commands: "Commands") -> None:
@@ -137,6 +154,15 @@ def _explain(parsed: argparse.Namespace) -> int:
     from flows.explain import explain
 
     return explain(found[0], parsed.user, as_json=parsed.json)
+
+
+def _erase(parsed: argparse.Namespace) -> int:
+    found = _checked(parsed.settings)
+    if found is None:
+        return WRONG
+    from flows.erase import erase
+
+    return erase(found[0], parsed.user, wait_s=parsed.wait)
 
 
 def _checked(path: Path | None) -> tuple[Settings, Policy] | None:

@@ -7,13 +7,15 @@ from functools import partial
 from typing import Any
 
 from flows.clock import Clock
-from flows.items import Claimed, Committed, Dropped, Due, Released, Scored, Tick, Written
+from flows.items import Claimed, Committed, Dropped, Due, Erased, Released, Scored, Tick, Written
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
 from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.erasure import Erasure
 from scoring.events import DeadLetter
 from sinks import change_topic, dead_letters
+from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
 from sinks.outbox import OutboxEntry
 from sinks.profile_encoder import ProfileEncoder
@@ -48,6 +50,7 @@ class Commit:
         self,
         store: ShardStore,
         new_encoder: Callable[[Claim], ProfileEncoder],
+        erase_encoder: EraseEncoder,
         topics: Sequence[str],
         stamp: Stamp,
         progress: Progress,
@@ -56,6 +59,7 @@ class Commit:
     ) -> None:
         self._store = store
         self._new_encoder = new_encoder
+        self._erase_encoder = erase_encoder
         self._topics = tuple(topics)
         self._stamp = stamp
         self._progress = progress
@@ -72,6 +76,8 @@ class Commit:
                     written += self._take(claim)
                 case Scored(plan):
                     written += self._write(plan)
+                case Erased(erasure):
+                    written += self._erase(erasure)
                 case Released(partition):
                     if owned := self._owned.pop(partition, None):  # Otherwise its last write failed.
                         self._progress.settled[partition] = owned.claim.token
@@ -112,6 +118,22 @@ class Commit:
         results = self._fenced(plan.partition, lambda: self._write_plan(owned, plan))
         if plan.partition in self._owned:
             self._measure.commit_made(plan, time.monotonic() - started_s)
+        return results
+
+    def _erase(self, erasure: Erasure) -> list[Written]:
+        owned = self._owned.get(erasure.partition)
+        if owned is None:
+            return []  # The request is still there for whoever owns the shard next.
+        entries = [change_topic.entry_of(change) for change in erasure.changes]
+        if entries:
+            entries.append(change_topic.tombstone_of(erasure.user_id))
+        commands, count = self._erase_encoder.encode(erasure)
+        results = self._fenced(
+            erasure.partition, lambda: self._store.write_chunk(owned.claim, commands, count, entries)
+        )
+        if erasure.partition in self._owned:
+            self._measure.user_erased(erasure)
+            log("info", "user.erased", shard=erasure.partition, was_known=erasure.marker is not None)
         return results
 
     def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxEntry]:

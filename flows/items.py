@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scoring.commit_plan import CommitPlan
+from scoring.erasure import Erasure
 from scoring.events import EventBatch
 from sinks.outbox import OutboxEntry
 from sinks.shard_store import Claim
@@ -69,6 +70,13 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """Carry a user who is to leave the store, behind the plan with all that was scored before."""
+
+    erasure: Erasure
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """Carry the outbox entries that a write has made durable, in the order of publishing."""
 
@@ -85,5 +93,5 @@ class Dropped:
 
 Read = Claimed | Released | RawBatch | AtEnd | Tick
 Decoded = Claimed | Released | EventBatch | AtEnd | Tick
-Due = Claimed | Released | Scored | Tick
+Due = Claimed | Released | Scored | Erased | Tick
 Written = Committed | Released | Dropped | Tick

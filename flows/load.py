@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 from config.policy_file import parse_policy
 from flows.log import log
+from scoring.erasure import ErasedUsers
 from scoring.migration import migrate, refuse
 from scoring.policy import Policy
 from scoring.row_codec import fingerprint_of
 from scoring.shard import Shard
 from scoring.tables import PolicyTables, compile_policy
 from scoring.user_rows import RowMisread
+from sinks.erasure import markers_from
 from sinks.shard_store import Claim, ShardStore
 
 
@@ -66,6 +68,7 @@ class ShardLoader:
                 f"shard {claim.partition:02d}: {error}: it was written under a policy whose first commit was not "
                 "finished; start once more under that policy, then change it again"
             ) from error
+        shard.recall(ErasedUsers(claim.salt, markers_from(store.load_erased(claim), self._topics)))
         return shard
 
     def former(self, claim: Claim) -> Policy | None:

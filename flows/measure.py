@@ -16,6 +16,7 @@ from scoring.policy import Policy
 from sinks.metrics import Metrics
 
 if TYPE_CHECKING:  # Importing it compiles kernels, and metrics are served before that.
+    from scoring.erasure import Erasure
     from scoring.shard import Shard
 
 SLOW_PACE_MS = 5_000
@@ -44,6 +45,11 @@ class Measure:
         self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
         for chunk in plan.chunks:
             self._metrics.observe_changes(chunk.changes)
+
+    def user_erased(self, erasure: Erasure) -> None:
+        """Note a user who has left the store."""
+        self._metrics.users_erased.inc()
+        self._metrics.observe_changes(erasure.changes)
 
     def commit_refused(self, error: Exception) -> None:
         """Note a commit that the store did not take, by the kind of its error."""

@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flows.clock import Clock
-from flows.items import AtEnd, Claimed, Decoded, Due, Released, Scored, Tick
+from flows.items import AtEnd, Claimed, Decoded, Due, Erased, Released, Scored, Tick
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress
 from scoring.events import EventBatch
 from scoring.shard import Shard
+from sinks.errors import StoreUnavailable
 from sinks.shard_store import Claim, ShardStore
 
+ERASE_REQUESTS_MS = 500
+"""How often the store is asked for users to be erased, a round trip for each shard."""
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
 
@@ -58,6 +61,7 @@ class Score:
         self._out_of_orderness_ms = out_of_orderness_ms
         self._held: dict[int, _Held] = {}
         self._parked: dict[int, _Held] = {}
+        self._look_for_requests_ms = 0
 
     def __call__(self, items: Sequence[Decoded]) -> list[Due]:
         """Take one batch of items."""
@@ -142,8 +146,27 @@ class Score:
         for held in self._held.values():
             self._sweep(held, tick.wall_ms)
         plans = self._plans(self._held)
+        erased = self._erased()
         self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
-        return [*plans, tick]
+        return [*plans, *erased, tick]
+
+    def _erased(self) -> list[Due]:
+        """Erase, behind everything that was scored before, whom somebody wants erased."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms < self._look_for_requests_ms:
+            return []
+        self._look_for_requests_ms = now_ms + ERASE_REQUESTS_MS
+        erased: list[Due] = []
+        for held in self._held.values():
+            try:
+                requests = self._store.erase_requests(held.claim)
+            except (
+                StoreUnavailable
+            ) as error:  # The next commit waits for the store; this can wait for the next look.
+                log("warn", "erase_requests.unread", shard=held.claim.partition, error=error)
+                continue
+            erased += [Erased(held.shard.erase(user_id)) for user_id in requests]
+        return erased
 
     def _sweep(self, held: _Held, wall_ms: int) -> None:
         """Let deadlines fire that the stream, or in its silence the clock, has passed."""

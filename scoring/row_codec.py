@@ -6,7 +6,7 @@ from numba import types
 from scoring.borrowing import borrowing
 from scoring.jit import kernel
 from scoring.lookup import ladder_count
-from scoring.memory import allocate, copy_words, forget_old_ids, size_class
+from scoring.memory import allocate, copy_words, forget_old_ids, release, size_class
 from scoring.row import (
     FALLS_AT,
     ID_WORDS,
@@ -93,6 +93,18 @@ def place_lists(state, r, ids, orders):
     restore_block(state, row, orders, 0, orders.shape[0], ORDERS_AT, ORDERS_CAP)
     row[IDS_COUNT] = ids.shape[0] // ID_WORDS
     row[ORDERS_COUNT] = orders.shape[0] // ORDER_WORDS
+
+
+@kernel(types.void(STATE, INT))
+def release_lists(state, r):
+    """Wipe what a user is remembered by, and give the blocks back."""
+    row = state.rows[r]
+    for at_word, cap_word in ((IDS_AT, IDS_CAP), (ORDERS_AT, ORDERS_CAP)):
+        if row[cap_word]:
+            state.pool[row[at_word] : row[at_word] + row[cap_word]] = 0
+            release(state, row[at_word], row[cap_word])
+            row[at_word] = 0
+            row[cap_word] = 0
 
 
 def fingerprint_of(stored: bytes) -> int:

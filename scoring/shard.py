@@ -14,7 +14,9 @@ from scoring.change_records import ChangeRecords
 from scoring.commit_plan import CommitChunk, CommitPlan
 from scoring.counters import Counters
 from scoring.decoder import event_id_of
+from scoring.erasure import ErasedUsers, Erasure, Marker
 from scoring.events import DeadLetter, EventBatch, Int64s, LadderChange, Reason
+from scoring.farewell import farewell
 from scoring.ordering import no_marks, order_messages
 from scoring.rejudge import forget_unreachable, rejudge
 from scoring.row import (
@@ -24,6 +26,7 @@ from scoring.row import (
     LADDER_WORDS,
     NEWEST,
     NONE,
+    OFFSETS,
     ORDERS,
     SEQ,
     SPEND,
@@ -63,6 +66,7 @@ class Shard:
         self.topics = topics
         self.users = UserRows(compiled)
         self.counters = Counters()
+        self.erased = ErasedUsers()
         self.changes: list[tuple[int, LadderChange]] = []
         self._dead_letters: list[tuple[int, DeadLetter]] = []
         self._records = ChangeRecords(compiled)
@@ -99,10 +103,17 @@ class Shard:
         self._marks = np.array([NONE if mark is None else mark for mark in marks], np.int64)
         self._watermark = NONE if watermark_ms is None else watermark_ms
 
+    def recall(self, erased: ErasedUsers) -> None:
+        """Learn, after all users are restored, who was erased and may come back."""
+        self.erased = erased
+        self._recall_from(0)
+
     def add(self, batch: EventBatch) -> None:
         """Queue decoded messages of one topic, in offset order."""
         skip = ((batch.fate != 0) | (batch.type < 0)).astype(np.int8)
+        known = len(self.users)
         rows = self.users.rows_of(batch.user_bytes, batch.user_start, skip)
+        self._recall_from(known)
         self._queues[batch.topic].add(batch, rows)
 
     def advance(self, at_end: Sequence[bool], idle: Sequence[bool]) -> None:
@@ -171,6 +182,40 @@ class Shard:
         self._collect(None)
         self.changes[first:] = [(row, _from_rung(change, left)) for row, change in self.changes[first:]]
 
+    def erase(self, user_id: bytes) -> Erasure:
+        """
+        Forget a user but for the marker, and take leave on every ladder and every tag that is on.
+
+        To be called with nothing uncommitted: what the user changed before is published before.
+        """
+        known = len(self.users)
+        row = self.users.row_of(user_id)
+        self._recall_from(known)
+        digest = self.erased.digest(user_id)
+        if not self.users.exists(row):
+            return Erasure(self.partition, user_id, digest, None, [])
+        assert not self.users.state.dirty[row], "what the user changed is to be committed first"
+        changes = farewell(self.compiled.policy, self.users, row, self._watermark)
+        own = self.users.state.rows[row]
+        consumed = [queue.next_offset or 0 for queue in self._queues]
+        offsets = own[OFFSETS : OFFSETS + len(self.topics)].tolist()
+        marker = Marker(
+            seq=int(own[SEQ]) + len(changes),
+            until_ms=int(own[NEWEST]),
+            offsets=tuple(max(one, to - 1) for one, to in zip(offsets, consumed, strict=True)),
+        )
+        self.users.forget(row, marker)
+        self.erased.mark(row, digest, marker)
+        return Erasure(self.partition, user_id, digest, marker, changes)
+
+    def _recall_from(self, first_row: int) -> None:
+        """Let users who were erased and come back go on where they left."""
+        users = self.users
+        added = ((row, users.index.user(row)) for row in range(first_row, len(users)))
+        for row, marker in self.erased.recall(added):
+            if not users.exists(row):
+                users.forget(row, marker)
+
     def rung_counts(self) -> list[list[int]]:
         """Count the users on each rung of each ladder."""
         rows = slice(0, len(self.users))
@@ -202,6 +247,7 @@ class Shard:
 
     def _score(self, events: Events, parts: list[tuple[EventBatch, Int64s, int]]) -> None:
         position, count = 0, events.order.shape[0]
+        events.fate[self.erased.sent_again(events.row, events.event_time_ms)] = REPLAYED
         while True:
             state = self.users.state
             position = score_events(self.compiled.tables, state, self._records.arrays, events, position)

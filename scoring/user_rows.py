@@ -4,9 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scoring.erasure import Marker
 from scoring.events import Bytes, Int64s
-from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, RUNG
-from scoring.row_codec import fingerprint_of, measure_rows, pack_rows, place_lists, unpack_rows
+from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
+from scoring.row_codec import (
+    fingerprint_of,
+    measure_rows,
+    pack_rows,
+    place_lists,
+    release_lists,
+    unpack_rows,
+)
 from scoring.state import C_DIRTY, State, new_heap
 from scoring.tables import PolicyTables
 from scoring.user_index import UserIndex
@@ -104,6 +112,16 @@ class UserRows:
         """Give a user his remembered ids and orders, flat as they are stored."""
         self._reserve(2 * (ids.shape[0] + orders.shape[0]) + 64)
         place_lists(self.state, row, ids, orders)
+
+    def forget(self, row: int, marker: Marker) -> None:
+        """Make a user one who has not been seen, but for what an erasure keeps."""
+        release_lists(self.state, row)
+        fresh = self.compiled.blank_row.copy()
+        fresh[SEQ] = marker.seq
+        fresh[OFFSETS : OFFSETS + self.compiled.layout.topics] = marker.offsets
+        self.state.rows[row] = fresh
+        self.state.due[row] = NEVER
+        self.committed_rung[row] = -1
 
     def _reserve(self, words: int) -> None:
         while self.state.pool.shape[0] - self.state.heap[0] < words:

@@ -27,6 +27,7 @@ NUMBER = b"number"
 WATERMARK_MS = b"watermark_ms"
 POLICY = b"policy"
 LAYOUT = b"layout"
+SALT = b"salt"
 OFFSET = b"offset:"
 MARK = b"mark:"
 
@@ -71,6 +72,14 @@ class Keyspace:
     def outbox(self, partition: int) -> bytes:
         """Answer the key of the stream of entries that are still to be published."""
         return self._shard(partition, "outbox")
+
+    def erase_requests(self, partition: int) -> bytes:
+        """Answer the key of the set of user ids that the shard's owner is asked to erase."""
+        return self._shard(partition, "erase")
+
+    def erased(self, partition: int) -> bytes:
+        """Answer the key of the hash from digest to marker of the users who were erased."""
+        return self._shard(partition, "erased")
 
     def _shard(self, partition: int, part: str) -> bytes:
         return f"{self.prefix}:shard:{{{partition:02d}}}:{part}".encode()

@@ -130,6 +130,7 @@ class Metrics:
         self.ladder_changes = self._counter(
             "ladder_changes", "Committed ladder changes.", "ladder", "direction", "cause"
         )
+        self.users_erased = self._counter("users_erased", "Users erased on request.")
         self.rung_users = self._gauge("rung_users", "Users on a rung.", "shard", "ladder", "rung")
         self.shard_users = self._gauge("shard_users", "Users in a shard.", "shard")
 

@@ -16,6 +16,7 @@ from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
 from sinks.shard_link import Guard, NotNow, Retry, ShardLink
 
 _EARLIER_TOKENS_MAX = 16
+_SALT_BYTES = 16
 _ROWS_PER_PAGE = 2_000
 _ENTRIES_PER_PAGE = 1_000
 
@@ -31,6 +32,7 @@ class Claim:
         marks: high-water mark in ms, by topic.
         policy: document of the policy the rows were scored under; None for a new shard.
         layout: fingerprint of the rows' layout; None for a new shard.
+        salt: secret under which the ids of erased users are hashed.
         earlier_tokens: of the claims before this one. Meeting one of them again means that the store was
             rolled back, not that somebody else took the shard.
     """
@@ -43,6 +45,7 @@ class Claim:
     watermark_ms: int | None = None
     policy: dict[str, Any] | None = None
     layout: str | None = None
+    salt: bytes = b""
     earlier_tokens: tuple[str, ...] = ()
 
 
@@ -114,6 +117,16 @@ class ShardStore:
                 return entries
             start = f"({entries[-1].id}"
 
+    def load_erased(self, claim: Claim) -> dict[bytes, bytes]:
+        """Answer the markers of erased users, as erasure.marker_bytes made them, by digest."""
+        flat = self._read(claim, "HGETALL", self._keys.erased(claim.partition))
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    def erase_requests(self, claim: Claim) -> list[bytes]:
+        """Answer the users that somebody wants erased."""
+        users: list[bytes] = self._read(claim, "SMEMBERS", self._keys.erase_requests(claim.partition))
+        return users
+
     def write_chunk(
         self,
         claim: Claim,
@@ -183,7 +196,13 @@ class ShardStore:
         link, meta = self._link(partition), self._keys.meta(partition)
         claim = _claim_from(partition, secrets.token_hex(16), link.watch_all(meta), self._topics)
         earlier = " ".join(claim.earlier_tokens)
-        command = packed("HSET", meta, keyspace.TOKEN, claim.token, keyspace.EARLIER_TOKENS, earlier)
+        command = packed(
+            "HSET",
+            meta,
+            *(keyspace.TOKEN, claim.token),
+            *(keyspace.EARLIER_TOKENS, earlier),
+            *(keyspace.SALT, claim.salt),
+        )
         if not link.transact([command], 1):
             raise NotNow("somebody else claims it at the same time")
         return claim
@@ -297,6 +316,7 @@ def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: S
         watermark_ms=None if watermark_ms is None else int(watermark_ms),
         policy=None if policy is None else json.loads(policy),
         layout=None if layout is None else layout.decode(),
+        salt=found.get(keyspace.SALT) or secrets.token_bytes(_SALT_BYTES),
         earlier_tokens=tuple(earlier[:_EARLIER_TOKENS_MAX]),
     )
 

@@ -24,9 +24,9 @@ class Change(msgspec.Struct, rename={"from_rung": "from", "to_rung": "to"}):
     from_rank: int
     direction: str
     cause: str
-    score: float
     effective_at: str
-    why: list[Part]
+    score: float = 0.0
+    why: tuple[Part, ...] = ()
     to_rung: str | None = None
     to_rank: int | None = None
     cause_event_id: str | None = None
@@ -67,7 +67,9 @@ class ChangeFeed:
                 self._ended.add(partition or 0)
                 continue
             self._ended.discard(partition or 0)
-            change = self._decoder.decode(value or b"")
+            if value is None:  # Behind the last changes of an erased user.
+                continue
+            change = self._decoder.decode(value)
             if change.seq <= self._last_seq.get(change.user_id, 0):
                 self.repeats += 1
                 continue

@@ -127,6 +127,8 @@ def observed(
         members = {member.decode() for member in store.smembers(key)}
         outcome.audiences[key.decode().removeprefix(f"{prefix}:audience:")] = members
     for message in read_all(kafka, changes):
+        if message.value() is None:  # Behind the last changes of an erased user.
+            continue
         change = json.loads(message.value())
         assert dict(message.headers())["ce_id"] == f"{change['user_id']}:{change['seq']}".encode()
         known = outcome.changes[change["user_id"]]

@@ -47,6 +47,7 @@ def send(kafka: KafkaServer, topics: Topics) -> None:
             )  # fmt: skip
             entry = entry_of(change)
             producer.produce(topics.changes, key=entry.key, value=entry.value, headers=list(entry.headers))
+            producer.produce(topics.changes, key=entry.key, value=None)  # As for a user who is erased.
     assert producer.flush(20) == 0
 
 

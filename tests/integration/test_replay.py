@@ -21,7 +21,8 @@ def rewind(bench: Bench) -> None:
         place = [
             name for name in bench.store.hkeys(meta) if name.startswith((b"offset:", b"mark:", b"watermark"))
         ]
-        bench.store.hdel(meta, *place)
+        if place:
+            bench.store.hdel(meta, *place)
 
 
 def forget_offsets(store: redis.Redis, prefix: str, partitions: int) -> None:
