@@ -16,7 +16,7 @@ from config.settings import Settings, redacted_url
 from flows.clock import Clock
 from flows.commit import Commit, Stamp
 from flows.decode import Decode
-from flows.emit import Emit, Emitter
+from flows.emit import Emit
 from flows.load import ShardLoader
 from flows.log import log
 from flows.measure import Measure
@@ -26,6 +26,7 @@ from flows.progress import Progress
 from flows.score import Score
 from flows.source import Reader, Source
 from flows.stop import StopFlag
+from flows.writer import Write, Writer
 from scoring.decoder import Decoder
 from scoring.policy import Policy
 from sinks.erasure import EraseEncoder
@@ -45,18 +46,22 @@ class Assembly:
     relay: Relay
     reader: Reader
     commit: Commit
-    emitter: Emitter
+    emit: Emit
+    writer: Writer
     progress: Progress
 
     def run(self) -> bool:
         """Run until the source ends and leave nothing in hand; False when a stage failed."""
+        self.writer.start()
         try:
             cli_main(self.flow)
+            self.writer.end()
             if self.progress.failure is None:
                 self._finish()
                 log("info", "worker.stopped")
             return self.progress.failure is None
         finally:
+            self.writer.end()
             self.relay.close()
             self.reader.leave()
             self.store.close()
@@ -65,7 +70,7 @@ class Assembly:
         """Publish what is durable, and take it out of the outbox."""
         if not self.relay.flush(FLUSH_S):
             log("warn", "outbox.left", entries=self.progress.unpublished(), action="next owner publishes")
-        self.emitter.note()
+        self.emit.note()
         self.commit.trim()
         self.reader.report_offsets()
 
@@ -85,8 +90,6 @@ def assemble(
         out_of_orderness_ms=settings.watermark.out_of_orderness_ms,
         duplicates_per_user=settings.duplicates_per_user,
     )
-    membership = Membership(consumer, store, topics, progress, _announcer(settings))
-    reader = Reader(consumer, membership, topics, progress, clock, stop, measure, settings.commit_interval_ms)
     score = Score(
         store,
         loader,
@@ -107,11 +110,24 @@ def assemble(
         clock,
         measure,
     )
-    emitter = Emitter(relay, progress, measure)
+    emit = Emit(relay, progress, measure)
+    writer = Writer(commit, emit, progress)
+    membership = Membership(consumer, store, topics, progress, _announcer(settings), writer.settle)
+    reader = Reader(
+        consumer,
+        membership,
+        topics,
+        progress,
+        clock,
+        stop,
+        measure,
+        writer.settle,
+        settings.commit_interval_ms,
+    )
     decode = Decode(Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max))
-    flow = build(Source(reader), decode, score, commit, Emit(emitter), progress)
+    flow = build(Source(reader), decode, score, Write(writer), progress)
     membership.subscribe()
-    return Assembly(flow, store, relay, reader, commit, emitter, progress)
+    return Assembly(flow, store, relay, reader, commit, emit, writer, progress)
 
 
 def _announcer(settings: Settings) -> Callable[[list[int]], None]:

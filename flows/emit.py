@@ -1,6 +1,6 @@
 """This file is the emit stage: what is durable goes to the change and dead-letter topics."""
 
-from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from collections.abc import Sequence
 
 from flows.items import Committed, Dropped, Released, Tick, Written
 from flows.measure import Measure
@@ -8,7 +8,7 @@ from flows.progress import Progress
 from sinks.relay import Relay
 
 
-class Emitter(StatelessSinkPartition[Written]):
+class Emit:
     """Publish committed entries in order, and note how far the broker has confirmed them."""
 
     def __init__(self, relay: Relay, progress: Progress, measure: Measure) -> None:
@@ -16,25 +16,17 @@ class Emitter(StatelessSinkPartition[Written]):
         self._measure = measure
         self._progress = progress
 
-    def write_batch(self, items: list[Written]) -> None:
+    def __call__(self, items: Sequence[Written]) -> None:
         """Take one batch of items."""
-        if self._progress.failure:
-            return
-        try:
-            for item in items:
-                self._take(item)
-        except Exception as error:
-            self._progress.fail(error)
-
-    def _take(self, item: Written) -> None:
-        match item:
-            case Committed(partition, entries):
-                if entries:
-                    self._relay.publish(partition, entries)
-            case Released(partition) | Dropped(partition):
-                self._relay.forget(partition)
-            case Tick():
-                self.note()
+        for item in items:
+            match item:
+                case Committed(partition, entries):
+                    if entries:
+                        self._relay.publish(partition, entries)
+                case Released(partition) | Dropped(partition):
+                    self._relay.forget(partition)
+                case Tick():
+                    self.note()
 
     def note(self) -> None:
         """Hear what the broker has confirmed, and tell the other stages."""
@@ -43,15 +35,3 @@ class Emitter(StatelessSinkPartition[Written]):
             account.delivered = self._relay.delivered_to(partition)
             account.pending = self._relay.pending(partition)
         self._measure.published(self._relay.published, self._relay.failures)
-
-
-class Emit(DynamicSink[Written]):
-    """Give the one worker of this process its one emitter."""
-
-    def __init__(self, emitter: Emitter) -> None:
-        self._emitter = emitter
-
-    def build(self, step_id: str, worker_index: int, worker_count: int) -> Emitter:
-        """Answer the emitter."""
-        assert worker_count == 1, worker_count
-        return self._emitter

@@ -43,8 +43,7 @@ class Measure:
     def commit_made(self, plan: CommitPlan, seconds: float) -> None:
         """Note a commit that is in the store."""
         self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
-        for chunk in plan.chunks:
-            self._metrics.observe_changes(chunk.changes)
+        self._metrics.observe_changes(change for chunk in plan.chunks for change in chunk.changes)
 
     def user_erased(self, erasure: Erasure) -> None:
         """Note a user who has left the store."""

@@ -54,6 +54,7 @@ class Membership:
 
     Args:
         announce: told of every assignment, with the partition numbers.
+        settle: waits until nothing is being written, so that a claim does not meet a write of the claim before.
     """
 
     def __init__(
@@ -63,12 +64,14 @@ class Membership:
         topics: Sequence[str],
         progress: Progress,
         announce: Callable[[list[int]], None],
+        settle: Callable[[], None],
     ) -> None:
         self._consumer = consumer
         self._store = store
         self._topics = tuple(topics)
         self._progress = progress
         self._announce = announce
+        self._settle = settle
         self._claims: dict[int, Claim] = {}
         self._news: list[Claimed | Released] = []
         self._has_changed = False
@@ -114,6 +117,7 @@ class Membership:
     def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
         partitions = sorted({one.partition for one in assigned})
         self._has_changed = True
+        self._settle()
         try:
             for partition in partitions:
                 self._claim(partition)
@@ -126,6 +130,7 @@ class Membership:
 
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._has_changed = True
+        self._settle()
         self._progress.assigned = False
         log("info", "partitions.revoked", partitions=sorted({one.partition for one in revoked}))
         self._release_all()

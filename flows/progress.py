@@ -1,6 +1,7 @@
 """What the later stages have reached. This file holds the one thing that travels back, for the source to see.
 
-It decides only what is read when, and when the process ends; never a result.
+It decides only what is read when, and when the process ends; never a result. The writer's thread and the
+dataflow's both use it: what one of them goes through is replaced by the other, not changed.
 """
 
 from dataclasses import dataclass, field
@@ -46,6 +47,26 @@ class Progress:
         self.assigned = False
         self.failure: Exception | None = None
         self._last_step_ms = clock.monotonic_ms()
+        self._writing_since_ms: int | None = None
+
+    @property
+    def is_writing(self) -> bool:
+        """Tell whether the writer has something in hand."""
+        return self._writing_since_ms is not None
+
+    def writing_ms(self) -> int:
+        """Tell for how long the writer has not been idle."""
+        since_ms = self._writing_since_ms
+        return 0 if since_ms is None else self._clock.monotonic_ms() - since_ms
+
+    def begin_writing(self) -> None:
+        """Note that the writer has something in hand."""
+        if self._writing_since_ms is None:
+            self._writing_since_ms = self._clock.monotonic_ms()
+
+    def end_writing(self) -> None:
+        """Note that the writer has nothing in hand."""
+        self._writing_since_ms = None
 
     def beat(self) -> None:
         """Note that the loop is alive."""
@@ -73,8 +94,10 @@ class Progress:
 
     def lost(self, partition: int) -> None:
         """Note that another owner took the shard; nothing is read for it until the group gives it to us."""
-        if self.shards.pop(partition, None) is not None:
-            self.fenced[partition] = self._clock.monotonic_ms()
+        if partition in self.shards:
+            # A new dict: the other thread may be going through this one.
+            self.shards = {one: shard for one, shard in self.shards.items() if one != partition}
+            self.fenced = {**self.fenced, partition: self._clock.monotonic_ms()}
 
     def unpublished(self) -> int:
         """Count the changes and dead letters that are durable but not yet published."""

@@ -145,8 +145,10 @@ class Score:
             self._parked.clear()  # The assignment is here, and it did not bring them back.
         for held in self._held.values():
             self._sweep(held, tick.wall_ms)
-        plans = self._plans(self._held)
-        erased = self._erased()
+        plans, erased = [], []
+        if tick.draining or not self._progress.is_writing:
+            # Otherwise changes gather until the writer is free: users of more events share a write.
+            plans, erased = self._plans(self._held), [] if tick.draining else self._erased()
         self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
         return [*plans, *erased, tick]
 

@@ -1,6 +1,6 @@
 """This file reads Kafka in large batches, and paces the flow: when to read, when to commit, when to end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
@@ -22,8 +22,8 @@ WAITING_MAX = 50_000
 """Messages of one topic partition that may wait for another topic before it is paused."""
 UNPUBLISHED_MAX = 100_000
 """Durable changes that may wait to be published before reading stops."""
-BREATH_MAX_MS = 2_000
-"""How long reading goes on at most after a commit that took as long: users of more events share a write then."""
+WRITING_MAX_MS = 5_000
+"""How long reading goes on while the writer is busy with the same commit; then it waits."""
 REPORT_OFFSETS_MS = 1_000
 REJOIN_MS = 90_000
 """How long a shard may be fenced and still assigned to us before we ask the group to decide anew."""
@@ -86,6 +86,7 @@ class Reader(StatelessSourcePartition[Read]):
         clock: Clock,
         stop: StopFlag,
         measure: Measure,
+        settle: Callable[[float | None], None],
         commit_interval_ms: int,
     ) -> None:
         self._consumer = consumer
@@ -94,11 +95,11 @@ class Reader(StatelessSourcePartition[Read]):
         self._progress = progress
         self._clock = clock
         self._stop = stop
+        self._settle = settle
         self._commit_interval_ms = commit_interval_ms
         self._brake = Brake(consumer, progress, topics)
         self._offsets = OffsetReport(consumer, progress, measure)
         self._next_tick_ms = clock.monotonic_ms() + commit_interval_ms
-        self._ticked_ms: int | None = None
         self._is_drained = False
 
     def next_batch(self) -> list[Read]:
@@ -130,8 +131,10 @@ class Reader(StatelessSourcePartition[Read]):
 
     def _read(self) -> list[Read]:
         self._heal()
-        self._breathe()
         self._brake.steer()
+        if self._progress.writing_ms() > WRITING_MAX_MS:
+            self._settle(WAIT_MS / 1000)
+            return []
         until_tick_ms = self._next_tick_ms - self._clock.monotonic_ms()
         # Without shards there is nothing to read, and messages of the call that brings some would be dropped.
         count = BATCH_MESSAGES if self._membership.partitions else 1
@@ -146,21 +149,13 @@ class Reader(StatelessSourcePartition[Read]):
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + self._commit_interval_ms
-            self._ticked_ms = now_ms
             self._offsets.report(now_ms)
             items.append(Tick(self._clock.wall_ms()))
         return items
 
-    def _breathe(self) -> None:
-        """After a commit that took longer than its interval, read for as long before the next."""
-        if self._ticked_ms is not None:
-            now_ms = self._clock.monotonic_ms()
-            breath_ms = min(now_ms - self._ticked_ms, BREATH_MAX_MS)
-            self._next_tick_ms = max(self._next_tick_ms, now_ms + breath_ms)
-            self._ticked_ms = None
-
     def _heal(self) -> None:
         if self._progress.rolled_back:
+            self._settle(None)  # So that no other is added meanwhile.
             self._membership.reload(self._progress.rolled_back)
             self._progress.rolled_back.clear()
         if self._progress.fenced:

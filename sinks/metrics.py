@@ -1,10 +1,12 @@
 """This file holds every metric, and one method for each thing that is observed once a batch."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import prometheus_client
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
 from scoring.events import LadderChange, Reason
 
@@ -66,8 +68,9 @@ class Metrics:
 
     def observe_changes(self, changes: Iterable[LadderChange]) -> None:
         """Count committed changes by ladder, direction and cause."""
-        for change in changes:
-            self.ladder_changes.labels(change.ladder, change.direction, change.cause).inc()
+        kinds = Counter((change.ladder, change.direction, change.cause) for change in changes)
+        for labels, count in kinds.items():
+            self.ladder_changes.labels(*labels).inc(count)
 
     def observe_commit(self, seconds: float, users: int) -> None:
         """Record one commit of a shard, all its chunks together."""
@@ -172,8 +175,8 @@ class Metrics:
     def _name(self, name: str) -> str:
         return f"{self._prefix}_{name}"
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(self._name(name), text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
+        return prometheus_client.Counter(self._name(name), text, labels, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(self._name(name), text, labels, registry=self.registry)
