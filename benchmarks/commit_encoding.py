@@ -71,6 +71,7 @@ def chunk_of(policy: Policy, seed: int) -> CommitChunk:
         spend_minor=draw.integers(0, 10**7, USERS),
         rung=rung,
         committed_rung=before,
+        whole=(before != rung).any(axis=1),
         since_ms=times(USERS, ladders),
         score=draw.random((USERS, ladders)) * 100,
         falls_at_ms=np.where(rung > 0, times(USERS, ladders), 2**63 - 1),

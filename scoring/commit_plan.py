@@ -18,6 +18,7 @@ class CommitChunk:
     Attributes:
         user_bytes, user_start: id n is user_bytes[user_start[n]:user_start[n + 1]].
         row_bytes, row_start: the row to store, likewise.
+        whole: (n,), whether every field is to be written: `seq` is not the one that the store was seen to take.
         rung: (n, ladders), ladders then tags in policy order; committed_rung: what the store has, -1 for a new user.
         falls_at_ms: (n, ladders), 2**63 - 1 where there is no next fall.
         changes: per user in `seq` order; dead_letters: messages of these users.
@@ -29,6 +30,7 @@ class CommitChunk:
     row_start: Int64s
     as_of_ms: Int64s
     seq: Int64s
+    whole: NDArray[np.bool_]
     first_seen_ms: Int64s
     last_seen_ms: Int64s
     orders: Int64s

@@ -320,6 +320,8 @@ class Shard:
         rung = users.ranks(rows).astype(np.int8)
         committed_rung = users.committed_rung[rows]
         users.committed_rung[rows] = rung
+        whole = users.committed_seq[rows] != own[:, SEQ]
+        users.committed_seq[rows] = own[:, SEQ]
         return CommitChunk(
             user_bytes=user_bytes,
             user_start=user_start,
@@ -327,6 +329,7 @@ class Shard:
             row_start=row_start,
             as_of_ms=own[:, AS_OF].copy(),
             seq=own[:, SEQ].copy(),
+            whole=whole,
             first_seen_ms=own[:, FIRST_SEEN].copy(),
             last_seen_ms=own[:, NEWEST].copy(),
             orders=own[:, ORDERS].copy(),

@@ -43,6 +43,7 @@ class UserRows:
             counts=np.zeros(6, np.int64),
         )
         self.committed_rung = np.full((capacity, len(compiled.policy.ladders)), -1, np.int8)
+        self.committed_seq = np.full(capacity, -1, np.int64)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -122,6 +123,7 @@ class UserRows:
         self.state.rows[row] = fresh
         self.state.due[row] = NEVER
         self.committed_rung[row] = -1
+        self.committed_seq[row] = -1
 
     def _reserve(self, words: int) -> None:
         while self.state.pool.shape[0] - self.state.heap[0] < words:
@@ -140,6 +142,7 @@ class UserRows:
             dirty=np.concatenate((state.dirty, np.zeros(extra, np.uint8))),
             dirty_rows=np.concatenate((state.dirty_rows, np.zeros(extra, np.int64))),
         )
+        self.committed_seq = np.concatenate((self.committed_seq, np.full(extra, -1, np.int64)))
         ladders = self.committed_rung.shape[1]
         self.committed_rung = np.concatenate((self.committed_rung, np.full((extra, ladders), -1, np.int8)))
 

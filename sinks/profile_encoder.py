@@ -9,7 +9,6 @@ from sinks import profile_kernel
 from sinks.keyspace import Keyspace
 from sinks.profile_kernel import ENTER, LEAVE, RETIRE
 from sinks.profile_wording import (
-    COMMON_FIELD_COUNT,
     NUMBER_COLUMNS,
     RETIRED_FIELDS,
     ROWS_KEY,
@@ -82,11 +81,11 @@ class ProfileEncoder:
             words.start,
             slots,
             ends,
+            chunk.whole,
             user_bytes,
             chunk.user_start,
             words.tags,
             rung,
-            COMMON_FIELD_COUNT,
             RETIRED_FIELDS,
             words.retired_field_count,
         )
@@ -98,24 +97,33 @@ class ProfileEncoder:
         return at, 1 + profiles + moves
 
     def _slots(self, chunk: CommitChunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Lay out the fields of each user, see profile_kernel.fill_present."""
+        """Lay out the fields of each user, see profile_kernel.fill_moving."""
         words, (count, ladders) = self._wording, chunk.rung.shape
         slots = np.empty((count, ladders * _SLOTS_PER_LADDER + len(NUMBER_COLUMNS), 3), dtype=np.int64)
         ends = np.empty((count, 4), dtype=np.int64)
-        profile_kernel.fill_present(
+        numbers = np.stack([getattr(chunk, name) for name in NUMBER_COLUMNS], axis=1)
+        profile_kernel.fill_moving(
             slots,
             ends,
+            numbers,
+            words.numbers,
             words.ladders,
-            words.rung_text,
             words.enter_at,
             chunk.rung,
-            chunk.since_ms,
             chunk.score,
             chunk.falls_at_ms,
         )
-        numbers = np.stack([getattr(chunk, name) for name in NUMBER_COLUMNS], axis=1)
         profile_kernel.fill_rest(
-            slots, ends, numbers, words.numbers, words.ladders, chunk.rung, chunk.falls_at_ms
+            slots,
+            ends,
+            chunk.whole,
+            numbers,
+            words.numbers,
+            words.ladders,
+            words.rung_text,
+            chunk.rung,
+            chunk.since_ms,
+            chunk.falls_at_ms,
         )
         return slots, ends
 

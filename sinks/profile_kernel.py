@@ -26,6 +26,7 @@ from sinks.resp_text import (
 HSET, HDEL, SADD, SREM = words.HSET, words.HDEL, words.SADD, words.SREM
 USER_KEY, ROWS_KEY, TAGS = words.USER_KEY, words.ROWS_KEY, words.TAGS
 RUNGS, IS_TAG, SCORE, TO_NEXT = words.RUNGS, words.IS_TAG, words.SCORE, words.TO_NEXT
+MOVING_NUMBERS, CONSTANT_FIELDS = words.MOVING_NUMBERS, words.CONSTANT_FIELDS
 FALLS_AT, NEXT_NAMES = words.FALLS_AT, words.NEXT_NAMES
 POINTS_CEILING = 9e18
 TEXT_ONLY = -1
@@ -58,71 +59,81 @@ def fill_points(slots, user, slot, fragment, points):
 
 
 @byte_kernel(
-    "void(int64[:,:,::1], int64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1],"
-    " int8[:,::1], int64[:,::1], float64[:,::1], int64[:,::1])"
+    "void(int64[:,:,::1], int64[:,::1], int64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1],"
+    " int8[:,::1], float64[:,::1], int64[:,::1])"
 )
-def fill_present(slots, ends, ladders, rung_text, enter_at, rung, since_ms, score, falls_at_ms):
+def fill_moving(slots, ends, numbers, forms, ladders, enter_at, rung, score, falls_at_ms):
     """
-    Lay out the fields of all ladders that each user has.
+    Lay out the fields that may differ with the same `seq`: first, since Redis looks a field up from the front.
 
     Args:
         slots: int64 (users, slots, 3), set from slot 0 on: fragment, units and form of the number behind it.
         ends: int64 (users, 4), [:, 0] is set to the first free slot, [:, 1] to the number of fields.
-        ladders, rung_text, enter_at: of the wording.
-        rung, since_ms, score, falls_at_ms: (users, ladders), as in CommitChunk.
+        numbers: int64 (users, k), of the k user fields with a number.
+        forms: int64 (k, 2), fragment and form of each number.
+        ladders, enter_at: of the wording.
+        rung, score, falls_at_ms: (users, ladders), as in CommitChunk.
     """
     for user in range(rung.shape[0]):
-        slot, fields = 0, 0
+        slot = 0
+        for number in range(MOVING_NUMBERS):
+            slot = fill(slots, user, slot, forms[number, 0], numbers[user, number], forms[number, 1])
         for ladder in range(rung.shape[1]):
             if ladders[ladder, IS_TAG]:
                 continue
             here, points = rung[user, ladder], score[user, ladder]
-            slot = fill(slots, user, slot, rung_text[ladder, here], since_ms[user, ladder], 0)
             slot = fill_points(slots, user, slot, ladders[ladder, SCORE], points)
-            fields += 4
             if here + 1 < ladders[ladder, RUNGS]:
                 # A ratio may have lifted the score over it since the last event: nothing is missing.
                 missing = max(enter_at[ladder, here + 1] - points, 0.0)
                 slot = fill_points(slots, user, slot, ladders[ladder, TO_NEXT], missing)
-                fields += 2
             if falls_at_ms[user, ladder] != ABSENT_MS:
                 slot = fill(slots, user, slot, ladders[ladder, FALLS_AT], falls_at_ms[user, ladder], 0)
-                fields += 1
         ends[user, 0] = slot
-        ends[user, 1] = fields
+        ends[user, 1] = slot
 
 
 @byte_kernel(
-    "void(int64[:,:,::1], int64[:,::1], int64[:,::1], int64[:,::1], int64[:,::1], int8[:,::1], int64[:,::1])"
+    "void(int64[:,:,::1], int64[:,::1], boolean[::1], int64[:,::1], int64[:,::1], int64[:,::1], int64[:,::1],"
+    " int8[:,::1], int64[:,::1], int64[:,::1])"
 )
-def fill_rest(slots, ends, numbers, forms, ladders, rung, falls_at_ms):
+def fill_rest(slots, ends, whole, numbers, forms, ladders, rung_text, rung, since_ms, falls_at_ms):
     """
-    Lay out the fields that every user has, then the names of those that this user has not.
+    Lay out the other fields of users who are written whole, then the names of fields that a user has not.
 
     Args:
-        slots, ends: as fill_present left them; [:, 0] is moved on, [:, 2] is set to the end of the names and
-            [:, 3] to their number.
-        numbers: int64 (users, k), of the k user fields with a number.
-        forms: int64 (k, 2), fragment and form of each number.
-        ladders, rung, falls_at_ms: as in fill_present.
+        slots, ends: as fill_moving left them; [:, 0] and [:, 1] are moved on, [:, 2] is set to the end of the
+            names and [:, 3] to their number.
+        whole: bool (users,), as in CommitChunk.
+        rung_text: of the wording. The others as in fill_moving.
     """
     for user in range(rung.shape[0]):
         slot = ends[user, 0]
-        for number in range(numbers.shape[1]):
-            slot = fill(slots, user, slot, forms[number, 0], numbers[user, number], forms[number, 1])
-        ends[user, 0] = slot
-        fields = 0
+        if whole[user]:
+            fields = ends[user, 1] + CONSTANT_FIELDS
+            for ladder in range(rung.shape[1]):
+                if ladders[ladder, IS_TAG]:
+                    continue
+                here = rung[user, ladder]
+                slot = fill(slots, user, slot, rung_text[ladder, here], since_ms[user, ladder], 0)
+                fields += 4 if here + 1 < ladders[ladder, RUNGS] else 3
+            for number in range(MOVING_NUMBERS, numbers.shape[1]):
+                slot = fill(slots, user, slot, forms[number, 0], numbers[user, number], forms[number, 1])
+                fields += 1
+            ends[user, 0], ends[user, 1] = slot, fields
+        names = 0
         for ladder in range(rung.shape[1]):
             if ladders[ladder, IS_TAG]:
                 continue
-            if rung[user, ladder] + 1 >= ladders[ladder, RUNGS]:
+            if whole[user] and rung[user, ladder] + 1 >= ladders[ladder, RUNGS]:
                 slot = fill(slots, user, slot, ladders[ladder, NEXT_NAMES], 0, TEXT_ONLY)
-                fields += 2
-            if falls_at_ms[user, ladder] == ABSENT_MS:
+                names += 2
+            # On rung 0 there never is a next fall: who has not moved has no field to lose.
+            if falls_at_ms[user, ladder] == ABSENT_MS and (whole[user] or rung[user, ladder] > 0):
                 slot = fill(slots, user, slot, ladders[ladder, FALLS_AT], 0, TEXT_ONLY)
-                fields += 1
+                names += 1
         ends[user, 2] = slot
-        ends[user, 3] = fields
+        ends[user, 3] = names
 
 
 @byte_kernel(
@@ -167,7 +178,7 @@ def put_tags(out, at, arena, start, tags, rung, user):
 
 @byte_kernel(
     "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], int64[:,:,::1], int64[:,::1],"
-    " uint8[::1], int64[::1], int64[:,::1], int8[:,::1], int64, int64, int64)"
+    " boolean[::1], uint8[::1], int64[::1], int64[:,::1], int8[:,::1], int64, int64)"
 )
 def render_profiles(
     out,
@@ -176,11 +187,11 @@ def render_profiles(
     start,
     slots,
     ends,
+    whole,
     user_bytes,
     user_start,
     tags,
     rung,
-    common_count,
     retired,
     retired_count,
 ):
@@ -188,9 +199,8 @@ def render_profiles(
     Render for each user one HSET of the fields it has and one HDEL of those it has not.
 
     Args:
-        slots, ends: as fill_rest left them.
+        slots, ends, whole: as fill_rest left them.
         tags: int64 (tags, 2), ladder and fragment of each tag, by name.
-        common_count: number of fields that every user has.
         retired, retired_count: fragment and number of the names that a former policy alone had.
 
     Returns:
@@ -198,7 +208,7 @@ def render_profiles(
     """
     commands = 0
     for user in range(rung.shape[0]):
-        at = put_head(out, at, STAR, 2 + 2 * (common_count + ends[user, 1]))
+        at = put_head(out, at, STAR, 2 + 2 * (ends[user, 1] + whole[user]))
         at = put_fragment(out, at, arena, start, HSET)
         key, id_start, id_end = at, user_start[user], user_start[user + 1]
         at = put_head(out, at, DOLLAR, start[USER_KEY + 1] - start[USER_KEY] + id_end - id_start)
@@ -209,16 +219,19 @@ def render_profiles(
             at = put_fragment(out, at, arena, start, slots[user, slot, 0])
             # All numbers go through this one place: with a call for every field compiling took a minute.
             at = put_number(out, at, slots[user, slot, 1], slots[user, slot, 2])
-        at = put_fragment(out, at, arena, start, TAGS)
-        at = put_tags(out, at, arena, start, tags, rung, user)
+        if whole[user]:
+            at = put_fragment(out, at, arena, start, TAGS)
+            at = put_tags(out, at, arena, start, tags, rung, user)
         commands += 1
-        if ends[user, 3] + retired_count > 0:
-            at = put_head(out, at, STAR, 2 + ends[user, 3] + retired_count)
+        names = ends[user, 3] + (retired_count if whole[user] else 0)
+        if names > 0:
+            at = put_head(out, at, STAR, 2 + names)
             at = put_fragment(out, at, arena, start, HDEL)
             at = put_bytes(out, at, out, key, key_end)
             for slot in range(ends[user, 0], ends[user, 2]):
                 at = put_fragment(out, at, arena, start, slots[user, slot, 0])
-            at = put_fragment(out, at, arena, start, retired)
+            if whole[user]:
+                at = put_fragment(out, at, arena, start, retired)
             commands += 1
     return at, commands
 

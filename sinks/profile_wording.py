@@ -7,16 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.policy import Ladder, Policy
-from sinks.keyspace import PROFILE_VERSION, USER_FIELDS, Keyspace, ladder_fields
+from sinks.keyspace import PROFILE_VERSION, Keyspace, ladder_fields
 
 NONE = -1
 # Fragments with fixed places; those of ladders follow.
 HSET, HDEL, SADD, SREM, USER_KEY, ROWS_KEY, TAGS, RETIRED_FIELDS = range(8)
 # Columns of Wording.ladders: how many rungs, 1 for a tag, fragments with the names of fields.
 RUNGS, IS_TAG, SCORE, TO_NEXT, FALLS_AT, NEXT_NAMES = range(6)
-# Columns of a CommitChunk that are fields of every user as they are; `spend` has decimals.
-NUMBER_COLUMNS = ("as_of_ms", "seq", "first_seen_ms", "last_seen_ms", "orders", "spend_minor")
-COMMON_FIELD_COUNT = len(USER_FIELDS)
+# Columns of a CommitChunk that are fields of every user as they are; `spend` has decimals. The first few may
+# differ with the same `seq`.
+NUMBER_COLUMNS = ("as_of_ms", "last_seen_ms", "orders", "spend_minor", "seq", "first_seen_ms")
+MOVING_NUMBERS = 4
+CONSTANT_FIELDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +126,13 @@ def _add_fixed(arena: _Arena, keys: Keyspace, partition: int, retired_fields: It
 
 
 def _number_rows(arena: _Arena, policy: Policy, partition: int) -> list[tuple[int, int]]:
-    """Name the user's numbers; the fields that are the same for all users stand before the first name."""
+    """Name the user's numbers; the fields that are the same for all users stand before the first that stays."""
     constants = bulk("policy", policy.label, "v", PROFILE_VERSION, "shard", str(partition))
     rows = []
     for number, column in enumerate(NUMBER_COLUMNS):
         name = bulk("spend" if column == "spend_minor" else column)
         places = policy.minor_digits if column == "spend_minor" else 0
-        rows.append((arena.add(name if number else constants + name), places))
+        rows.append((arena.add(constants + name if number == MOVING_NUMBERS else name), places))
     return rows
 
 

@@ -49,6 +49,7 @@ def chunk_of(users: list[dict[str, Any]], ladders: int) -> CommitChunk:
         row_start=starts(rows),
         rung=column("rung", np.int8, True),
         committed_rung=column("committed_rung", np.int8, True),
+        whole=column("whole", np.bool_),
         since_ms=column("since_ms", np.int64, True),
         score=column("score", np.float64, True),
         falls_at_ms=column("falls_at_ms", np.int64, True),
@@ -58,7 +59,7 @@ def chunk_of(users: list[dict[str, Any]], ladders: int) -> CommitChunk:
     )
 
 
-NUMBERS = ("as_of_ms", "seq", "first_seen_ms", "last_seen_ms", "orders", "spend_minor")
+NUMBERS = ("as_of_ms", "last_seen_ms", "orders", "spend_minor", "seq", "first_seen_ms")
 
 
 class Twin:
@@ -79,24 +80,20 @@ class Twin:
         return commands + self.moves(users)
 
     def profile(self, user: dict[str, Any]) -> list[list[bytes]]:
-        present: dict[str, str] = {}
-        absent: list[str] = []
-        for number, ladder in enumerate(self.policy.ladders):
-            if not ladder.tag:
-                some, none = self.ladder(user, number, ladder)
-                present |= some
-                absent += none
-        if self.former:
-            absent += sorted(self.fields(self.former) - self.fields(self.policy))
-        present |= {"policy": self.policy.label, "v": "1", "shard": str(self.partition)}
-        present |= {name: str(user[name]) for name in NUMBERS[:-1]}
+        places = [(number, ladder) for number, ladder in enumerate(self.policy.ladders) if not ladder.tag]
+        present = {name: str(user[name]) for name in NUMBERS[:3]}
         present["spend"] = keyspace.decimal_text(user["spend_minor"], self.policy.minor_digits)
-        tags = [
-            ladder.name
-            for number, ladder in enumerate(self.policy.ladders)
-            if ladder.tag and user["rung"][number] == 1
-        ]
-        present["tags"] = ",".join(sorted(tags))
+        for number, ladder in places:
+            present |= self.moving(user, number, ladder)
+        if user["whole"]:
+            for number, ladder in places:
+                present |= self.staying(user, number, ladder)
+            present |= {"policy": self.policy.label, "v": "1", "shard": str(self.partition)}
+            present |= {name: str(user[name]) for name in NUMBERS[4:]}
+            present["tags"] = self.tags(user)
+        absent = [name for number, ladder in places for name in self.absent(user, number, ladder)]
+        if self.former and user["whole"]:
+            absent += sorted(self.fields(self.former) - self.fields(self.policy))
         key = self.keys.user(user["id"])
         pairs = [word.encode() for pair in present.items() for word in pair]
         commands = [[b"HSET", key, *pairs]]
@@ -104,24 +101,34 @@ class Twin:
             commands.append([b"HDEL", key, *(name.encode() for name in absent)])
         return commands
 
-    def ladder(self, user: dict[str, Any], number: int, ladder: Ladder) -> tuple[dict[str, str], list[str]]:
+    def tags(self, user: dict[str, Any]) -> str:
+        ladders = enumerate(self.policy.ladders)
+        return ",".join(sorted(one.name for n, one in ladders if one.tag and user["rung"][n] == 1))
+
+    def moving(self, user: dict[str, Any], number: int, ladder: Ladder) -> dict[str, str]:
         rank, score, falls_at = user["rung"][number], user["score"][number], user["falls_at_ms"][number]
-        name, absent = ladder.name, []
+        present = {f"{ladder.name}.score": points_text(score)}
+        if rank + 1 < len(ladder.rungs):
+            missing = max(ladder.rungs[rank + 1].enter_at - score, 0.0)
+            present[f"{ladder.name}.to_next"] = points_text(missing)
+        if falls_at != ABSENT_MS:
+            present[f"{ladder.name}.falls_at_ms"] = str(falls_at)
+        return present
+
+    def staying(self, user: dict[str, Any], number: int, ladder: Ladder) -> dict[str, str]:
+        rank, name = user["rung"][number], ladder.name
         present = {name: ladder.rungs[rank].name, f"{name}.rank": str(rank)}
-        is_top = rank + 1 == len(ladder.rungs)
-        if not is_top:
+        if rank + 1 < len(ladder.rungs):
             present[f"{name}.next"] = ladder.rungs[rank + 1].name
-        present[f"{name}.since_ms"] = str(user["since_ms"][number])
-        present[f"{name}.score"] = points_text(score)
-        if is_top:
-            absent += [f"{name}.next", f"{name}.to_next"]
-        else:
-            present[f"{name}.to_next"] = points_text(max(ladder.rungs[rank + 1].enter_at - score, 0.0))
-        if falls_at == ABSENT_MS:
-            absent.append(f"{name}.falls_at_ms")
-        else:
-            present[f"{name}.falls_at_ms"] = str(falls_at)
-        return present, absent
+        return present | {f"{name}.since_ms": str(user["since_ms"][number])}
+
+    def absent(self, user: dict[str, Any], number: int, ladder: Ladder) -> list[str]:
+        rank, names = user["rung"][number], []
+        if user["whole"] and rank + 1 == len(ladder.rungs):
+            names += [f"{ladder.name}.next", f"{ladder.name}.to_next"]
+        if user["falls_at_ms"][number] == ABSENT_MS and (user["whole"] or rank > 0):
+            names.append(f"{ladder.name}.falls_at_ms")
+        return names
 
     def moves(self, users: list[dict[str, Any]]) -> list[list[bytes]]:
         known = [[-1] * len(user["rung"]) if self.former else user["committed_rung"] for user in users]
@@ -191,6 +198,7 @@ def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, A
         "row": draw(st.binary(max_size=300)),
         "rung": ranks,
         "committed_rung": before,
+        "whole": draw(st.booleans()),
         "since_ms": draw(st.lists(times, **many)),
         "score": draw(st.lists(scores, **many)),
         "falls_at_ms": draw(st.lists(st.one_of(times, st.just(ABSENT_MS)), **many)),
@@ -241,6 +249,7 @@ def random_users(count: int, seed: int = 5) -> list[dict[str, Any]]:
             "row": draw.bytes(280),
             "rung": [int(draw.integers(0, size)) for size in ranks],
             "committed_rung": [int(draw.integers(0, size)) if number % 3 else -1 for size in ranks],
+            "whole": True,
             "since_ms": draw.integers(0, 2**41, len(ranks)).tolist(),
             "score": (draw.random(len(ranks)) * 100).tolist(),
             "falls_at_ms": [
