@@ -30,6 +30,8 @@ from flows.writer import Write, Writer
 from scoring.decoder import Decoder
 from scoring.policy import Policy
 from sinks.erasure import EraseEncoder
+from sinks.outbox import Kind
+from sinks.output_tail import OutputTail
 from sinks.profile_encoder import ProfileEncoder
 from sinks.relay import Relay
 from sinks.shard_store import ShardStore
@@ -81,7 +83,11 @@ def assemble(
     """Make every stage of a worker and string them together."""
     topics = settings.topics.input
     store = ShardStore(settings.redis.url, settings.prefix, topics)
-    relay = Relay(settings.kafka, settings.topics.changes, settings.topics.dead_letters)
+    outputs: dict[Kind, str] = {
+        "change": settings.topics.changes,
+        "dead_letter": settings.topics.dead_letters,
+    }
+    relay = Relay(settings.kafka, outputs)
     consumer = open_consumer(settings.kafka, settings.group)
     loader = ShardLoader(
         policy,
@@ -104,6 +110,7 @@ def assemble(
         store,
         lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim)),
         EraseEncoder(policy, settings.prefix, topics),
+        OutputTail(settings.kafka, outputs),
         topics,
         Stamp(policy_to_document(policy), loader.layout),
         progress,

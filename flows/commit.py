@@ -18,6 +18,7 @@ from sinks import change_topic, dead_letters
 from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
 from sinks.outbox import OutboxEntry
+from sinks.output_tail import OutputTail
 from sinks.profile_encoder import ProfileEncoder
 from sinks.shard_store import Claim, ShardStore
 
@@ -36,6 +37,7 @@ class _Owned:
     encoder: ProfileEncoder
     place: tuple[dict[str, int], dict[str, int], int | None]
     """Offsets, marks and watermark as last written."""
+    tails: dict[str, int]
 
 
 class Commit:
@@ -51,6 +53,7 @@ class Commit:
         store: ShardStore,
         new_encoder: Callable[[Claim], ProfileEncoder],
         erase_encoder: EraseEncoder,
+        output_tail: OutputTail,
         topics: Sequence[str],
         stamp: Stamp,
         progress: Progress,
@@ -60,6 +63,7 @@ class Commit:
         self._store = store
         self._new_encoder = new_encoder
         self._erase_encoder = erase_encoder
+        self._output_tail = output_tail
         self._topics = tuple(topics)
         self._stamp = stamp
         self._progress = progress
@@ -101,14 +105,16 @@ class Commit:
 
     def _take(self, claim: Claim) -> list[Written]:
         place = (dict(claim.offsets), dict(claim.marks), claim.watermark_ms)
-        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim), place)
+        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim), place, claim.tails)
         entries = self._store.load_outbox(claim)
         if account := self._progress.shards.get(claim.partition):
             account.written = dict(claim.offsets)
+        published: frozenset[str] = frozenset()
         if entries:
-            log("info", "outbox.found", shard=claim.partition, entries=len(entries))
+            published = self._output_tail.published(entries, claim.tails)
+            log("info", "outbox.found", shard=claim.partition, entries=len(entries), published=len(published))
         # What is in flight from a claim before this one no longer counts; what matters of it is in `entries`.
-        return [Dropped(claim.partition), Committed(claim.partition, entries)]
+        return [Dropped(claim.partition), Committed(claim.partition, entries, published)]
 
     def _write(self, plan: CommitPlan) -> list[Written]:
         owned = self._owned.get(plan.partition)
@@ -165,7 +171,13 @@ class Commit:
         commands, count = owned.encoder.encode(chunk)
         trim_to = self._trim_to(owned)
         stored = self._store.write_chunk(
-            owned.claim, commands, count, entries, owned.encoder.new_user_keys(chunk), trim_to
+            owned.claim,
+            commands,
+            count,
+            entries,
+            owned.encoder.new_user_keys(chunk),
+            trim_to,
+            self._tails(owned),
         )
         self._trimmed(owned, trim_to)
         return stored
@@ -182,6 +194,7 @@ class Commit:
             stamp.layout,
             entries,
             trim_to,
+            self._tails(owned),
         )
         self._trimmed(owned, trim_to)
         if account := self._account(owned):
@@ -221,10 +234,17 @@ class Commit:
             return None
         return account.delivered
 
+    def _tails(self, owned: _Owned) -> dict[str, int]:
+        """Answer which ends of the output have moved since they were last written."""
+        account = self._account(owned)
+        ends = {} if account is None else account.tails
+        return {name: at for name, at in ends.items() if owned.tails.get(name) != at}
+
     def _trimmed(self, owned: _Owned, trim_to: str | None) -> None:
         account = self._account(owned)
         if account is not None and trim_to is not None:
             account.trimmed = trim_to
+            owned.tails = dict(account.tails)
 
     def _set_aside(self, letters: Sequence[DeadLetter]) -> list[OutboxEntry]:
         now_ms = self._clock.wall_ms()

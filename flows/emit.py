@@ -20,9 +20,9 @@ class Emit:
         """Take one batch of items."""
         for item in items:
             match item:
-                case Committed(partition, entries):
+                case Committed(partition, entries, published):
                     if entries:
-                        self._relay.publish(partition, entries)
+                        self._relay.publish(partition, entries, published)
                 case Released(partition) | Dropped(partition):
                     self._relay.forget(partition)
                 case Tick():
@@ -33,5 +33,6 @@ class Emit:
         self._relay.poll()
         for partition, account in self._progress.shards.items():
             account.delivered = self._relay.delivered_to(partition)
+            account.tails = self._relay.tails(partition)
             account.pending = self._relay.pending(partition)
         self._measure.published(self._relay.published, self._relay.failures)

@@ -78,10 +78,11 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Carry the outbox entries that a write has made durable, in the order of publishing."""
+    """Carry outbox entries that are durable, in the order of publishing, and the ids of those published already."""
 
     partition: int
     entries: Sequence[OutboxEntry]
+    published: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ class ShardProgress:
         written: next offset per topic name that the store holds.
         trimmed: the last outbox entry that is gone from the store, None before the first.
         delivered: the last outbox entry up to which everything is published.
+        tails: where that ends in the output partitions, see sinks/output_tail.py.
         pending: outbox entries that are durable but not yet published.
     """
 
@@ -29,6 +30,7 @@ class ShardProgress:
     written: dict[str, int] = field(default_factory=dict)
     delivered: str | None = None
     trimmed: str | None = None
+    tails: dict[str, int] = field(default_factory=dict)
     pending: int = 0
 
 

@@ -30,6 +30,7 @@ LAYOUT = b"layout"
 SALT = b"salt"
 OFFSET = b"offset:"
 MARK = b"mark:"
+TAIL = b"tail:"
 
 POINTS_PLACES = 6
 POINTS_SCALE = 10**POINTS_PLACES

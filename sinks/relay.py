@@ -3,13 +3,14 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from sinks.outbox import OutboxEntry
+from sinks.outbox import Kind, OutboxEntry
+from sinks.output_tail import tail_name
 
 IN_FLIGHT_MAX = 50_000
 _RETRY_PAUSE_S = 0.5
@@ -36,21 +37,27 @@ class _Shard:
     def __init__(self) -> None:
         self.deliveries: deque[_Delivery] = deque()
         self.delivered_to: str | None = None
+        self.tails: dict[str, int] = {}
         self.is_forgotten = False
 
     def advance(self) -> None:
         """Move the contiguous mark over what is delivered."""
         while self.deliveries and self.deliveries[0].is_delivered:
-            self.delivered_to = self.deliveries.popleft().entry.id
+            delivery = self.deliveries.popleft()
+            self.delivered_to = delivery.entry.id
+            if delivery.place is not None:
+                self.tails[tail_name(delivery.place)] = delivery.offset + 1
 
 
 class _Delivery:
-    __slots__ = ("entry", "is_delivered", "shard")
+    __slots__ = ("entry", "is_delivered", "offset", "place", "shard")
 
-    def __init__(self, shard: _Shard, entry: OutboxEntry) -> None:
+    def __init__(self, shard: _Shard, entry: OutboxEntry, is_delivered: bool) -> None:
         self.shard = shard
         self.entry = entry
-        self.is_delivered = False
+        self.is_delivered = is_delivered
+        self.place: tuple[str, int] | None = None
+        self.offset = 0
 
 
 class Relay:
@@ -63,19 +70,19 @@ class Relay:
 
     Args:
         kafka: librdkafka settings; those the promises rest on are overridden.
+        topics: name of the topic by kind of entry.
         in_flight_max: entries handed to the producer and not confirmed; more wait here.
     """
 
     def __init__(
         self,
         kafka: Mapping[str, Any],
-        changes_topic: str,
-        dead_letters_topic: str,
+        topics: Mapping[Kind, str],
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
         self._config = {**_DEFAULTS, **kafka, **_PROMISES}
-        self._topics = {"change": changes_topic, "dead_letter": dead_letters_topic}
+        self._topics = dict(topics)
         self._in_flight_max = in_flight_max
         self._producer = self._new_producer()
         self._broken_s: float | None = None
@@ -87,12 +94,18 @@ class Relay:
         self.failures = 0
         self.published = 0
 
-    def publish(self, partition: int, entries: Iterable[OutboxEntry]) -> None:
-        """Take over entries of a shard in stream order; they must be durable. Never blocks."""
+    def publish(self, partition: int, entries: Iterable[OutboxEntry], published: Container[str] = ()) -> None:
+        """
+        Take over entries of a shard in stream order; they must be durable. Never blocks.
+
+        Args:
+            published: ids of entries that the broker is known to hold; they are not sent again.
+        """
         shard = self._shards.setdefault(partition, _Shard())
-        deliveries = [_Delivery(shard, entry) for entry in entries]
+        deliveries = [_Delivery(shard, entry, entry.id in published) for entry in entries]
         shard.deliveries.extend(deliveries)
-        self._waiting.extend(deliveries)
+        shard.advance()
+        self._waiting.extend(delivery for delivery in deliveries if not delivery.is_delivered)
         self._pump()
 
     def poll(self) -> None:
@@ -107,6 +120,11 @@ class Relay:
         """Answer the newest entry that is confirmed with all before it; None before the first."""
         shard = self._shards.get(partition)
         return None if shard is None else shard.delivered_to
+
+    def tails(self, partition: int) -> dict[str, int]:
+        """Answer, by output partition, the offset behind the last entry up to there (see output_tail)."""
+        shard = self._shards.get(partition)
+        return {} if shard is None else dict(shard.tails)
 
     def pending(self, partition: int) -> int:
         """Count the entries of a shard behind its mark."""
@@ -177,13 +195,15 @@ class Relay:
         )
         self._in_flight += 1
 
-    def _settle(self, delivery: _Delivery, error: KafkaError | None, _: Message) -> None:
+    def _settle(self, delivery: _Delivery, error: KafkaError | None, message: Message) -> None:
         self._in_flight -= 1
         if error is not None:
             self._break(delivery, error)
         elif not delivery.shard.is_forgotten:
             self.published += 1
             delivery.is_delivered = True
+            delivery.place = message.topic() or "", message.partition() or 0
+            delivery.offset = message.offset() or 0
             delivery.shard.advance()
 
     def _break(self, delivery: _Delivery, error: KafkaError) -> None:

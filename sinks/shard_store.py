@@ -32,6 +32,7 @@ class Claim:
         marks: high-water mark in ms, by topic.
         policy: document of the policy the rows were scored under; None for a new shard.
         layout: fingerprint of the rows' layout; None for a new shard.
+        tails: where the outbox had been published to, by output partition.
         salt: secret under which the ids of erased users are hashed.
         earlier_tokens: of the claims before this one. Meeting one of them again means that the store was
             rolled back, not that somebody else took the shard.
@@ -45,6 +46,7 @@ class Claim:
     watermark_ms: int | None = None
     policy: dict[str, Any] | None = None
     layout: str | None = None
+    tails: dict[str, int] = field(default_factory=dict)
     salt: bytes = b""
     earlier_tokens: tuple[str, ...] = ()
 
@@ -135,6 +137,7 @@ class ShardStore:
         entries: Sequence[OutboxEntry] = (),
         new_user_keys: Sequence[bytes] = (),
         trim_to: str | None = None,
+        tails: Mapping[str, int] | None = None,
     ) -> list[OutboxEntry]:
         """
         Write users and their outbox entries in one step; answer the entries with their ids.
@@ -143,8 +146,9 @@ class ShardStore:
             commands: rendered by ProfileEncoder.encode; only read during the call.
             new_user_keys: profiles that no other shard may own (ProfileEncoder.new_user_keys).
             trim_to: the newest entry that needs no publishing any more; it and all before it are removed.
+            tails: where those that are removed end in the output partitions (see output_tail).
         """
-        return self._write(claim, commands, command_count, entries, new_user_keys, trim_to)
+        return self._write(claim, commands, command_count, entries, new_user_keys, trim_to, tails)
 
     def write_final(
         self,
@@ -156,6 +160,7 @@ class ShardStore:
         layout: str,
         entries: Sequence[OutboxEntry] = (),
         trim_to: str | None = None,
+        tails: Mapping[str, int] | None = None,
     ) -> list[OutboxEntry]:
         """Write, after all chunks of a commit, where reading starts the next time."""
         fields: list[bytes | str | int] = []
@@ -172,7 +177,7 @@ class ShardStore:
             fields += (keyspace.LAYOUT, layout)
         meta = self._keys.meta(claim.partition)
         commands = [packed("HSET", meta, *fields)] if fields else []
-        stored = self._write(claim, b"".join(commands), len(commands), entries, (), trim_to)
+        stored = self._write(claim, b"".join(commands), len(commands), entries, (), trim_to, tails)
         claim.policy, claim.layout = dict(policy), layout
         return stored
 
@@ -225,10 +230,12 @@ class ShardStore:
         entries: Sequence[OutboxEntry],
         new_user_keys: Sequence[bytes],
         trim_to: str | None,
+        tails: Mapping[str, int] | None,
     ) -> list[OutboxEntry]:
         number = claim.number + 1
         stored = [entry.numbered(number, index) for index, entry in enumerate(entries)]
-        head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number)
+        ends = [part for name, at in (tails or {}).items() for part in (keyspace.TAIL + name.encode(), at)]
+        head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number, *ends)
         tail = self._outbox_commands(claim.partition, stored, trim_to)
         self._write_once(claim, [head, commands, *tail], 1 + command_count + len(tail), new_user_keys)
         claim.number = number
@@ -316,6 +323,11 @@ def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: S
         watermark_ms=None if watermark_ms is None else int(watermark_ms),
         policy=None if policy is None else json.loads(policy),
         layout=None if layout is None else layout.decode(),
+        tails={
+            name.removeprefix(keyspace.TAIL).decode(): int(value)
+            for name, value in found.items()
+            if name.startswith(keyspace.TAIL)
+        },
         salt=found.get(keyspace.SALT) or secrets.token_bytes(_SALT_BYTES),
         earlier_tokens=tuple(earlier[:_EARLIER_TOKENS_MAX]),
     )

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics, start_kafka, start_valkey
+from sinks.outbox import Kind
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -30,6 +31,11 @@ class Topics:
     def input(self) -> tuple[str, str]:
         """Name the input topics in the order of settings."""
         return self.clickstream, self.orders
+
+    @property
+    def outputs(self) -> dict[Kind, str]:
+        """Name the output topics by what they take."""
+        return {"change": self.changes, "dead_letter": self.dead_letters}
 
 
 @pytest.fixture(scope="session")

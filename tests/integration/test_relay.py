@@ -51,7 +51,7 @@ def first_seen_in_order(messages: list[tuple[bytes | None, bytes]]) -> bool:
 @pytest.fixture
 def relay(kafka: KafkaServer, topics: Topics) -> Iterator[Relay]:
     """Open a relay to the topics of the test."""
-    relay = Relay(kafka.client_settings, topics.changes, topics.dead_letters)
+    relay = Relay(kafka.client_settings, topics.outputs)
     yield relay
     relay.close()
 
@@ -102,7 +102,7 @@ def test_relay__a_forgotten_shard_has_no_mark(topics: Topics, relay: Relay) -> N
 def test_relay__a_bound_on_what_is_on_the_way_holds_back_the_rest(kafka: KafkaServer, topics: Topics) -> None:
     """With room for three messages on the way all of five hundred arrive in order."""
     settings = {**kafka.client_settings, "queue.buffering.max.messages": 3}
-    relay = Relay(settings, topics.changes, topics.dead_letters, in_flight_max=50)
+    relay = Relay(settings, topics.outputs, in_flight_max=50)
     relay.publish(0, entries(0, 500, users=100))
     assert relay.flush(30)
     assert first_seen_in_order(read_all(kafka, topics.changes, 500))
@@ -113,7 +113,7 @@ def test_relay__a_broker_that_stops_answering_loses_nothing(prefix: str) -> None
     """Entries published while the broker is frozen arrive when it goes on, each user's in order."""
     with start_kafka() as kafka:
         topics = make_topics(kafka, prefix, PARTITIONS)
-        relay = Relay(kafka.client_settings, topics.changes, topics.dead_letters)
+        relay = Relay(kafka.client_settings, topics.outputs)
         relay.publish(0, entries(0, 50))
         assert relay.flush(20)
         kafka.pause()
