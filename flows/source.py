@@ -37,21 +37,26 @@ class Brake:
     progress: Progress
     topics: Sequence[str]
     held: set[tuple[int, int]] = field(default_factory=set)
+    is_new: bool = True
+    """The assignment is, so what librdkafka holds back of it is not known."""
 
     def steer(self) -> None:
         """Pause and resume topic partitions as the later stages can take them."""
         wanted = self._wanted()
-        if wanted == self.held:
+        if wanted == self.held and not self.is_new:
             return
-        if pause := self._named(wanted - self.held):
+        if pause := self._named(wanted if self.is_new else wanted - self.held):
             self.consumer.pause(pause)
-        if resume := self._named(self.held - wanted):
+        if resume := self._named((self._owned() if self.is_new else self.held) - wanted):
             self.consumer.resume(resume)
-        self.held = wanted
+        self.held, self.is_new = wanted, False
 
     def release(self) -> None:
-        """Forget what was held: the assignment is new."""
-        self.held = set()
+        """Forget what was held: the assignment is new. A pause outlives it: what comes back comes back paused."""
+        self.held, self.is_new = set(), True
+
+    def _owned(self) -> set[tuple[int, int]]:
+        return {(one, topic) for one in self.progress.shards for topic in range(len(self.topics))}
 
     def _wanted(self) -> set[tuple[int, int]]:
         shards = self.progress.shards
@@ -59,7 +64,7 @@ class Brake:
         all_topics = range(len(self.topics))
         wanted = {(partition, topic) for partition in self.progress.fenced for topic in all_topics}
         if self.progress.unpublished() > unpublished_max:
-            return wanted | {(partition, topic) for partition in shards for topic in all_topics}
+            return wanted | self._owned()
         for partition, shard in shards.items():
             for topic, waiting in enumerate(shard.waiting):
                 if waiting > (WAITING_MAX // 2 if (partition, topic) in self.held else WAITING_MAX):

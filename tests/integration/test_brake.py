@@ -1,0 +1,50 @@
+"""Tests of how reading is held back, on a real broker."""
+
+import time
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from flows.clock import SystemClock
+from flows.dev.embedded import KafkaServer
+from flows.membership import open_consumer
+from flows.progress import Progress
+from flows.source import WAITING_MAX, Brake
+from tests.conftest import Topics
+
+DEADLINE_S = 10.0
+
+
+def offset_read(consumer: Consumer) -> int:
+    """Answer the offset of the next message that is read."""
+    give_up_s = time.monotonic() + DEADLINE_S
+    while time.monotonic() < give_up_s:
+        for message in consumer.consume(1, 0.2):
+            if message.error() is None:
+                return int(message.offset())
+    pytest.fail("nothing was read")
+
+
+def test_brake__lets_go_of_what_a_rebalance_gives_back(kafka: KafkaServer, topics: Topics) -> None:
+    """A topic partition that was held back before a rebalance is read again after it."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for _ in range(100):
+        producer.produce(topics.orders, b"x", partition=0)
+    assert producer.flush(30) == 0
+    progress = Progress(SystemClock())
+    progress.claimed(0, topic_count=1)
+    consumer = open_consumer({**kafka.client_settings, "log_level": "0"}, topics.group)
+    try:
+        consumer.assign([TopicPartition(topics.orders, 0, 0)])
+        brake = Brake(consumer, progress, [topics.orders])
+        assert offset_read(consumer) == 0
+        progress.shards[0].waiting = [WAITING_MAX + 1]
+        brake.steer()
+        consumer.unassign()
+        consumer.assign([TopicPartition(topics.orders, 0, 7)])
+        brake.release()
+        progress.shards[0].waiting = [0]
+        brake.steer()
+        assert offset_read(consumer) == 7
+    finally:
+        consumer.close()
