@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_explain(commands)
     _add_erase(commands)
+    _add_dead_letters(commands)
     _add_dev(commands)
     return parser
 
@@ -109,6 +110,18 @@ def _add_erase(commands: "Commands") -> None:
     command.set_defaults(run=_erase)
 
 
+def _add_dead_letters(commands: "Commands") -> None:
+    from flows.dead_letters.command import ACTIONS, TEXT
+
+    command = _command(commands, "dead-letters", "look at what was set aside, send it again", TEXT)
+    inner = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for action in ACTIONS:
+        one = _command(inner, action.name, action.summary, action.text)
+        action.add_arguments(one)
+        _add_settings(one)
+        one.set_defaults(run=_dead_letters, act=action.act)
+
+
 def _add_dev(commands: "Commands") -> None:
     command = _command(commands, "dev", "servers for working on tierwise", "Servers for working on tierwise.")
     inner = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -163,6 +176,15 @@ def _erase(parsed: argparse.Namespace) -> int:
     from flows.erase import erase
 
     return erase(found[0], parsed.user, wait_s=parsed.wait)
+
+
+def _dead_letters(parsed: argparse.Namespace) -> int:
+    found = _checked(parsed.settings)
+    if found is None:
+        return WRONG
+    from flows.dead_letters.command import run
+
+    return run(found[0], parsed)
 
 
 def _checked(path: Path | None) -> tuple[Settings, Policy] | None:

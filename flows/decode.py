@@ -18,5 +18,10 @@ class Decode:
 
     def _decoded(self, batch: RawBatch) -> Decoded:
         return self._decoder.decode(
-            batch.partition, batch.topic, batch.values, batch.offsets, batch.ingest_time_ms
+            batch.partition,
+            batch.topic,
+            batch.values,
+            batch.offsets,
+            batch.ingest_time_ms,
+            batch.envelope_of,
         )

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
-from scoring.events import EventBatch
+from scoring.events import EnvelopeOf, EventBatch
 from sinks.outbox import OutboxEntry
 from sinks.shard_store import Claim
 
@@ -37,6 +37,7 @@ class RawBatch:
     Attributes:
         topic: index in the order of settings.
         offsets, ingest_time_ms: int64, one per value; the time Kafka gives the message.
+        envelope_of: what each message has around its value.
     """
 
     partition: int
@@ -44,6 +45,7 @@ class RawBatch:
     values: list[bytes | None]
     offsets: npt.NDArray[np.int64]
     ingest_time_ms: npt.NDArray[np.int64]
+    envelope_of: EnvelopeOf
 
 
 @dataclass(frozen=True, slots=True)

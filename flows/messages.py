@@ -1,7 +1,8 @@
 """From Kafka's message objects to batches. This file is the only Python that touches every message."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,30 @@ from confluent_kafka import KafkaError, Message
 
 from flows.items import AtEnd, RawBatch
 from flows.membership import raise_consumer_error
+from scoring.events import Envelope
+from sinks.dead_letters import attempt_in, headers_of
 
 Int64s = npt.NDArray[np.int64]
 
 NO_TIME_MS = 253_402_300_799_999
 """For a message whose broker gave it no time: no event is ahead of the year 9999."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelopes:
+    """
+    Read what messages have around their values, one at a time and only when asked.
+
+    Keeping the messages until their batch is scored cost nothing that could be measured. Reading the headers
+    of one costs 2.5 us, more than all else that is done with it here.
+    """
+
+    messages: Sequence[Any]
+
+    def __call__(self, row: int) -> Envelope:
+        """Answer the envelope of one message."""
+        message = self.messages[row]
+        return Envelope(message.key(), attempt_in(headers_of(message)))
 
 
 def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch | AtEnd]:
@@ -61,14 +81,17 @@ def _batches(messages: Sequence[Any], times: Int64s, topics: Mapping[str, int]) 
     return {
         one: RawBatch(
             *divmod(one, len(topics)),
-            values=[value for piece in pieces for value in values[piece]]
-            if pieces[1:]
-            else values[pieces[0]],
+            values=_joined(values, pieces),
             offsets=np.concatenate([offsets[piece] for piece in pieces]),
             ingest_time_ms=np.concatenate([times[piece] for piece in pieces]),
+            envelope_of=Envelopes(_joined(messages, pieces)),
         )
         for one, pieces in runs.items()
     }
+
+
+def _joined(items: Sequence[Any], pieces: Sequence[slice]) -> list[Any]:
+    return list(chain.from_iterable(items[piece] for piece in pieces))
 
 
 def _ends(notices: Sequence[Any], topics: Mapping[str, int]) -> dict[int, int]:

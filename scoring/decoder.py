@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 
-from scoring.events import DECODED, IGNORED_TYPE, Bytes, EventBatch, Int64s, Reason
+from scoring.events import DECODED, IGNORED_TYPE, Bytes, EnvelopeOf, EventBatch, Int64s, Reason, bare
 from scoring.hashing import hash_spans
 from scoring.match import Matcher
 from scoring.policy import Policy
@@ -46,10 +46,11 @@ class Decoder:
         values: Sequence[bytes | None],
         offsets: Int64s,
         ingest_time_ms: Int64s,
+        envelope_of: EnvelopeOf = bare,
     ) -> EventBatch:
         """Decode messages of one topic partition, given in offset order; none raises."""
         assert len(values) == offsets.shape[0] == ingest_time_ms.shape[0], (len(values), offsets.shape)
-        batch = empty_batch(partition, topic, values, offsets, ingest_time_ms)
+        batch = empty_batch(partition, topic, values, offsets, ingest_time_ms, envelope_of)
         text, message_start = self._lay_out(values)
         user_from, user_size = np.zeros(len(batch), np.int64), np.zeros(len(batch), np.int64)
         self._scan(batch, text, message_start, user_from, user_size)
@@ -150,7 +151,12 @@ def event_id_of(value: bytes) -> str:
 
 
 def empty_batch(
-    partition: int, topic: int, values: Sequence[bytes | None], offsets: Int64s, ingest_time_ms: Int64s
+    partition: int,
+    topic: int,
+    values: Sequence[bytes | None],
+    offsets: Int64s,
+    ingest_time_ms: Int64s,
+    envelope_of: EnvelopeOf,
 ) -> EventBatch:
     """Lay out the columns of N messages, every one decoded to nothing yet."""
     count = len(values)
@@ -159,6 +165,7 @@ def empty_batch(
         topic=topic,
         values=values if isinstance(values, list) else list(values),
         details={},
+        envelope_of=envelope_of,
         offset=offsets,
         ingest_time_ms=ingest_time_ms,
         fate=np.full(count, DECODED, np.int8),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -37,6 +38,24 @@ class Reason(IntEnum):
         return self.name.lower()
 
 
+class Envelope(NamedTuple):
+    """Hold what a message has around its value: its key, and how often it was replayed before."""
+
+    key: bytes | None = None
+    attempt: int = 0
+
+
+BARE = Envelope()
+
+EnvelopeOf = Callable[[int], Envelope]
+"""Answer the envelope of a batch's row. Asked for dead letters only: reading it costs more than decoding."""
+
+
+def bare(_row: int) -> Envelope:
+    """Answer the envelope of a message that has nothing around its value."""
+    return BARE
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """Hold an input message that was set aside, with its original bytes (a tombstone has none)."""
@@ -47,6 +66,7 @@ class DeadLetter:
     partition: int
     offset: int
     value: bytes
+    envelope: Envelope = BARE
 
 
 @dataclass(slots=True)
@@ -60,6 +80,7 @@ class EventBatch:
         topic: index in the order of settings.
         values: original bytes, None for a tombstone.
         details: what was wrong with each dead row, by row.
+        envelope_of: what each message has around its value.
         fate: 0 decoded, else the Reason.
         type: index into policy.events, -1 for a type the policy does not score (still fully checked).
         event_id_hash, order_id_hash: scoring/hashing.py; 0 when there is none.
@@ -72,6 +93,7 @@ class EventBatch:
     topic: int
     values: list[bytes | None]
     details: dict[int, str]
+    envelope_of: EnvelopeOf
     offset: Int64s
     ingest_time_ms: Int64s
     fate: Int8s

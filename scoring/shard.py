@@ -304,7 +304,7 @@ class Shard:
             reason = Reason(int(events.fate[i]))
             detail = batch.details.get(at) or DETAILS[reason]
             where = self.topics[batch.topic], self.partition, int(batch.offset[at])
-            letter = DeadLetter(reason, detail, *where, batch.values[at] or b"")
+            letter = DeadLetter(reason, detail, *where, batch.values[at] or b"", batch.envelope_of(at))
             self._dead_letters.append((int(events.row[i]), letter))
 
     def _chunk(

@@ -4,7 +4,7 @@ import json
 
 import msgspec
 
-from scoring.events import DeadLetter, LadderChange, Reason
+from scoring.events import DeadLetter, Envelope, LadderChange, Reason
 from sinks import change_topic, dead_letters
 
 CONTRACT_EXAMPLE = (
@@ -103,6 +103,16 @@ def test_dead_letter_entry__carries_where_and_why() -> None:
         ("offset", b"17"),
         ("failed_at", b"2026-09-01T08:00:00.001Z"),
     )
+
+
+def test_dead_letter_entry__carries_key_and_attempt_on() -> None:
+    """What was replayed says so again; a key comes along unless it is longer than any user id may be."""
+    letter = DeadLetter(Reason.NOT_JSON, "", "orders", 3, 17, b"", Envelope(b"u1", 2))
+    entry = dead_letters.entry_of(letter, failed_at_ms=0)
+    assert (entry.key, entry.headers[-1]) == (b"u1", ("attempt", b"2"))
+    letter = DeadLetter(Reason.NOT_JSON, "", "orders", 3, 17, b"", Envelope(b"k" * 1_025, 0))
+    entry = dead_letters.entry_of(letter, failed_at_ms=0)
+    assert (entry.key, entry.headers[-1][0]) == (None, "failed_at")
 
 
 def test_dead_letter_entry__is_cut_to_64_kib() -> None:

@@ -11,6 +11,8 @@ from tests.conftest import REPOSITORY
 
 GOOD = "prefix: shop\n"
 BAD_SETTINGS = "prefix: shop\ncommit_intervall: 1s\nallowed_lateness: 14 dyas\n"
+COMMANDS = ("run", "demo", "check", "explain", "dead-letters", "dev")
+INNER = ("dead-letters list", "dead-letters show", "dead-letters replay", "dev up")
 BAD_POLICY = "policy: p\nversion: 1\ncurrency: XXL\nevents: {}\n"
 
 
@@ -35,11 +37,11 @@ def test_help__names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     shown = capsys.readouterr().out
     assert ended.value.code == 0
-    assert all(f"\n    {command} " in shown for command in ("run", "demo", "check", "explain", "dev"))
+    assert all(f"\n    {command}" in shown for command in COMMANDS)
     assert "0 done, 1 failed while running, 2 wrong settings" in shown
 
 
-@pytest.mark.parametrize("command", ["run", "demo", "check", "explain", "dev", "dev up"])
+@pytest.mark.parametrize("command", [*COMMANDS, *INNER])
 def test_help__of_each_command_tells_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command describes itself and all of its options."""
     with pytest.raises(SystemExit) as ended:
@@ -76,7 +78,7 @@ def test_check__names_every_problem_of_both_files(tmp_path: Path, capsys: pytest
     assert all(path in shown for path in ("$.commit_intervall: ", "$.allowed_lateness: ", "$.currency: "))
 
 
-@pytest.mark.parametrize("command", [["run"], ["explain", "u1"]])
+@pytest.mark.parametrize("command", [["run"], ["explain", "u1"], ["dead-letters", "list"]])
 def test_commands__do_not_start_with_wrong_settings(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from config.kafka_rules import ALLOWED, REFUSED
 from config.policy_file import load_policy, parse_policy
 from config.schema_check import schema
 from config.settings import read_settings
-from scoring.events import DeadLetter, LadderChange, Reason
+from scoring.events import DeadLetter, Envelope, LadderChange, Reason
 from scoring.state import CAUSES
 from sinks.change_topic import entry_of
 from sinks.dead_letters import entry_of as dead_letter_of
@@ -93,7 +93,9 @@ def test_contract_page__names_every_field_key_and_reason() -> None:
     assert not {*USER_FIELDS, *ladder_fields("L")} - spans
     assert not {*change, *change["next"], *change["why"][0], *(name for name, _ in entry.headers)} - spans
     assert not {*CAUSES, *(reason.label for reason in Reason)} - spans
-    letter = dead_letter_of(DeadLetter(Reason.TOO_LARGE, "", "orders", 0, 0, bytes(70_000)), 0)
+    letter = dead_letter_of(
+        DeadLetter(Reason.TOO_LARGE, "", "orders", 0, 0, bytes(70_000), Envelope(b"", 1)), 0
+    )
     assert not {name for name, _ in letter.headers} - spans
 
 

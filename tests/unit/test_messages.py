@@ -54,6 +54,22 @@ def test_split__keeps_a_tombstone_and_a_message_without_a_time() -> None:
     assert batch.ingest_time_ms.tolist() == [NO_TIME_MS]
 
 
+def test_split__keeps_key_and_attempt_for_those_who_ask() -> None:
+    """The envelope of a message is found by its row, also where the reads of two partitions alternate."""
+    messages = [
+        Message(
+            topic="orders", partition=number % 2, offset=number, value=b"{}", key=b"k%d" % number,
+            headers=[("attempt", b"%d" % number)] if number else None, timestamp=(1, 1_000),
+        )
+        for number in range(5)
+    ]  # fmt: skip
+    even, odd = split(messages, TOPICS)
+    assert isinstance(even, RawBatch)
+    assert isinstance(odd, RawBatch)
+    assert [even.envelope_of(row) for row in range(3)] == [(b"k0", 0), (b"k2", 2), (b"k4", 4)]
+    assert [odd.envelope_of(row) for row in range(2)] == [(b"k1", 1), (b"k3", 3)]
+
+
 def test_split__tells_the_end_only_where_it_still_is() -> None:
     """An end is told behind its batch; where messages came after it, it is none any more."""
     found = split(

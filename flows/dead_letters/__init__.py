@@ -1,0 +1,1 @@
+"""What `tierwise dead-letters` does: list, show and replay what the worker set aside."""
