@@ -9,7 +9,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-bounds check bench lock clean
+.PHONY: help demo test test-kafka test-bounds check bench lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,11 @@ demo: $(READY)  ## Score a shop live, on embedded servers; options as ARGS="--ev
 	@$(BIN)/tierwise demo $(ARGS)
 
 test: $(READY)  ## Run all tests, on real embedded servers.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/kafka $(ARGS)
+
+# Needs Java 17 or newer and Maven, which fetches the broker into build/; without them these tests skip.
+test-kafka: $(READY)  ## Run the tests of what only Apache Kafka has, on one that is started here.
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/kafka $(ARGS)
 
 # The kernels have no bounds checks of their own; these are compiled with them, into a cache apart.
 test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.

@@ -1,0 +1,165 @@
+"""Apache Kafka on this machine: one node, broker and controller in one JVM. This file runs it."""
+
+import random
+import signal
+import socket
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from flows.dev.child import Child
+
+READY_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 20.0
+CLUSTER = "tierwiseTestsCluster0w"
+JVM = (
+    # Short-lived: little heap, and no time spent on optimising.
+    *("-Xms64m", "-Xmx320m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+    *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
+)
+PORTS = range(15_000, 30_000)
+"""
+Below those that the system gives to outgoing connections: while the broker is down, one of them could
+otherwise take its port, even a client that tries to reach it and meets itself.
+"""
+QUICK = {
+    # A group is there at once, and a lost member is noticed soon.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    # After a kill -9 the next start waits until the controller has given up the broker it knew.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
+}
+SMALL = {
+    "offsets.topic.num.partitions": "1",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.num.partitions": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "auto.create.topics.enable": "false",
+    # Events of the tests are older or newer than the machine's clock; what a test wants gone it deletes.
+    "log.retention.ms": "-1",
+}
+
+
+class ApacheKafka:
+    """
+    A broker that keeps its data and its address over stop, kill and start; it dies with this process.
+
+    It can stand wherever tests take the embedded broker: they ask for `bootstrap` and `client_settings`.
+
+    Args:
+        jars: the folder of its class path.
+        folder: for its settings and its data; empty.
+        changed: broker settings that replace ours.
+    """
+
+    def __init__(self, jars: Path, folder: Path, changed: Mapping[str, str] | None = None) -> None:
+        self._java = ("java", *JVM, "-cp", f"{jars}/*")
+        self.port, controller_port = _free_ports(2)
+        self._settings_file = folder / "server.properties"
+        settings = {
+            **_settings(self.port, controller_port, folder / "data"),
+            **QUICK,
+            **SMALL,
+            **(changed or {}),
+        }
+        self._settings_file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        self._format()
+        self._child: Child | None = None
+        self.start()
+
+    @property
+    def bootstrap(self) -> str:
+        """Give the address as the Kafka setting `bootstrap.servers` takes it."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """Give the Kafka settings a consumer or the worker needs with this broker."""
+        return {"bootstrap.servers": self.bootstrap}
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the process lives."""
+        return self._child is not None and self._child.exit_code is None
+
+    def start(self) -> None:
+        """Start it with the data it has, and return once it answers; nothing if it runs."""
+        if self.is_running:
+            return
+        child = self._child = Child("kafka", (*self._java, "kafka.Kafka", str(self._settings_file)))
+        try:
+            child.wait_until(self._answers, READY_DEADLINE_S)
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """Ask it to end in order, and wait for that."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as kill -9 does; what it has not yet told the disk the system still holds."""
+        self._end(signal.SIGKILL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    def _end(self, with_signal: int) -> None:
+        if self._child is not None:
+            self._child.stop(STOP_DEADLINE_S, with_signal)
+
+    def _format(self) -> None:
+        command = (*self._java, "kafka.tools.StorageTool", "format")
+        done = subprocess.run(
+            (*command, "--cluster-id", CLUSTER, "--config", str(self._settings_file)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=READY_DEADLINE_S,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"Kafka's storage was not formatted:\n{done.stdout}{done.stderr}")
+
+    def _answers(self) -> bool:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        try:
+            return bool(admin.list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+
+def _settings(port: int, controller_port: int, data: Path) -> dict[str, str]:
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+        "log.dirs": str(data),
+    }
+
+
+def _free_ports(count: int) -> list[int]:
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.choice(PORTS)
+        with socket.socket() as probe:
+            if port not in ports and probe.connect_ex(("127.0.0.1", port)) != 0:
+                ports.append(port)
+    return ports

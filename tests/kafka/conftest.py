@@ -1,0 +1,43 @@
+"""What tests on Apache Kafka share. This file puts it in the place of the embedded broker."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.conftest import bench, load, one_topic, policy
+from tests.kafka.broker import ApacheKafka
+from tests.kafka.jars import jars, missing_programs
+
+__all__ = ["bench", "load", "one_topic", "policy"]
+
+REQUIRED = "TIERWISE_REQUIRE_KAFKA"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once why all of these tests were skipped."""
+    if (reason := _missing()) and not os.environ.get(REQUIRED):
+        terminalreporter.write_line(f"tests/kafka skipped: {reason}")
+
+
+@pytest.fixture(scope="session")
+def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Run one Apache Kafka for all tests of this process."""
+    if reason := _missing():
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{reason}, and {REQUIRED} is set")
+        pytest.skip(reason)
+    with ApacheKafka(jars(), tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture
+def kafka(apache: ApacheKafka) -> ApacheKafka:
+    """Give the broker, up again if the test before left it down."""
+    apache.start()
+    return apache
+
+
+def _missing() -> str:
+    missing = missing_programs()
+    return f"Apache Kafka needs {' and '.join(missing)}, not found on this machine" if missing else ""
