@@ -8,6 +8,7 @@ programs itself: they must die with us, also on kill -9, which their own launche
 import os
 import signal
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -157,12 +158,18 @@ def create_topics(
     topics = [NewTopic(name, partitions, 1, config=dict(config or {})) for name in names]
     for future in admin.create_topics(topics, request_timeout=10).values():
         future.result(timeout=15)
+    give_up_at = time.monotonic() + READY_DEADLINE_S
+    while missing := _not_shown(admin, {topic.topic for topic in topics}, partitions):
+        if time.monotonic() > give_up_at:
+            raise RuntimeError(
+                f"the broker at {bootstrap} does not show {partitions} partitions of {', '.join(missing)}"
+            )
+        time.sleep(0.01)
+
+
+def _not_shown(admin: AdminClient, names: set[str], partitions: int) -> list[str]:
     shown = admin.list_topics(timeout=10).topics
-    missing = [topic.topic for topic in topics if len(shown[topic.topic].partitions) != partitions]
-    if missing:
-        raise RuntimeError(
-            f"the broker at {bootstrap} does not show {partitions} partitions of {', '.join(missing)}"
-        )
+    return sorted(name for name in names if name not in shown or len(shown[name].partitions) != partitions)
 
 
 def _on_a_port(start: Callable[[int], ServerType], port: int | None) -> ServerType:
