@@ -26,6 +26,8 @@ from flows.progress import Progress
 from flows.score import Score
 from flows.source import Reader, Source
 from flows.stop import StopFlag
+from flows.topic_guard import TopicGuard
+from flows.topic_look import TopicLook
 from flows.writer import Write, Writer
 from scoring.decoder import Decoder
 from scoring.policy import Policy
@@ -78,7 +80,13 @@ class Assembly:
 
 
 def assemble(
-    settings: Settings, policy: Policy, progress: Progress, clock: Clock, stop: StopFlag, measure: Measure
+    settings: Settings,
+    policy: Policy,
+    progress: Progress,
+    clock: Clock,
+    stop: StopFlag,
+    measure: Measure,
+    on_offset_gap: str,
 ) -> Assembly:
     """Make every stage of a worker and string them together."""
     topics = settings.topics.input
@@ -119,7 +127,8 @@ def assemble(
     )
     emit = Emit(relay, progress, measure)
     writer = Writer(commit, emit, progress)
-    membership = Membership(consumer, store, topics, progress, _announcer(settings), writer.settle)
+    guard = TopicGuard(TopicLook(settings.kafka, topics), topics, on_offset_gap, progress, clock)
+    membership = Membership(consumer, store, topics, progress, guard, _announcer(settings), writer.settle)
     reader = Reader(
         consumer,
         membership,

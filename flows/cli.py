@@ -11,6 +11,7 @@ from config.check import check
 from config.problems import ConfigError
 from config.settings import Settings
 from flows.measure import program_version
+from flows.start_offsets import GAP_POLICIES, REFUSE
 from scoring.policy import Policy
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -60,6 +61,13 @@ if TYPE_CHECKING:
 
 def _add_run(commands: "Commands") -> None:
     command = _command(commands, "run", "score the stream, as one worker of the group", RUN_TEXT)
+    command.add_argument(
+        "--on-offset-gap",
+        choices=GAP_POLICIES,
+        default=REFUSE,
+        help="when Kafka has deleted events that were not scored yet: end with exit code 1 [refuse], or log how "
+        "many are gone and go on with the first that is left",
+    )
     _add_settings(command)
     command.set_defaults(run=_run)
 
@@ -148,7 +156,7 @@ def _run(parsed: argparse.Namespace) -> int:
         return WRONG
     from flows.worker import run
 
-    return run(*found)
+    return run(*found, parsed.on_offset_gap)
 
 
 def _check(parsed: argparse.Namespace) -> int:

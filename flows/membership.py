@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.items import Claimed, Released
 from flows.log import log
 from flows.progress import Progress
+from flows.start_offsets import ReadingRefused
+from flows.topic_guard import TopicGuard
+from flows.topics import BrokerUnavailable
 from sinks.errors import StoreError
 from sinks.shard_store import Claim, ShardStore
 
@@ -25,8 +28,12 @@ GROUP_SETTINGS: dict[str, str | int | bool] = {
 }
 
 
-class OffsetLost(Exception):
-    """Say that Kafka no longer holds messages that the store says were not read yet."""
+class OffsetOutOfRange(Exception):
+    """Say that Kafka does not have the offset at which a topic partition was to be read on."""
+
+    def __init__(self, topic: str, partition: int, offset: int) -> None:
+        super().__init__(f"{topic} partition {partition}: Kafka does not have offset {offset}")
+        self.topic, self.partition, self.offset = topic, partition, offset
 
 
 def open_consumer(kafka: Mapping[str, str], group: str) -> Consumer:
@@ -53,6 +60,7 @@ class Membership:
     shards, which fences every earlier owner: a clean hand-over is a courtesy, not what correctness rests on.
 
     Args:
+        guard: says whether the topics still are those that the stored offsets are of.
         announce: told of every assignment, with the partition numbers.
         settle: waits until nothing is being written, so that a claim does not meet a write of the claim before.
     """
@@ -63,6 +71,7 @@ class Membership:
         store: ShardStore,
         topics: Sequence[str],
         progress: Progress,
+        guard: TopicGuard,
         announce: Callable[[list[int]], None],
         settle: Callable[[], None],
     ) -> None:
@@ -70,6 +79,7 @@ class Membership:
         self._store = store
         self._topics = tuple(topics)
         self._progress = progress
+        self._guard = guard
         self._announce = announce
         self._settle = settle
         self._claims: dict[int, Claim] = {}
@@ -109,19 +119,23 @@ class Membership:
 
     def reload(self, partitions: Iterable[int]) -> None:
         """Claim shards anew whose store went back in time, and read again from where it stands now."""
-        for partition in sorted(set(partitions) & set(self._claims)):
-            self._claim(partition)
-            for start in self._start_offsets([partition]):
-                self._consumer.seek(start)
+        lost = sorted(set(partitions) & set(self._claims))
+        self._claim_all(lost)
+        for start in self._start_offsets(lost):
+            self._consumer.seek(start)
+
+    def watch(self) -> None:
+        """Look, now and then, whether the topics are still the same; ReadingRefused when they are not."""
+        if self._claims:
+            self._guard.watch()
 
     def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
         partitions = sorted({one.partition for one in assigned})
         self._has_changed = True
         self._settle()
         try:
-            for partition in partitions:
-                self._claim(partition)
-        except StoreError as error:
+            self._claim_all(partitions)
+        except (StoreError, ReadingRefused, BrokerUnavailable, KafkaException) as error:
             self._progress.fail(error)
             return
         self._consumer.assign(self._start_offsets(partitions))
@@ -136,8 +150,15 @@ class Membership:
         self._release_all()
         self._consumer.unassign()
 
+    def _claim_all(self, partitions: Sequence[int]) -> None:
+        if partitions:
+            self._guard.look(partitions)
+        for partition in partitions:
+            self._claim(partition)
+
     def _claim(self, partition: int) -> None:
         claim = self._store.claim(partition)
+        self._guard.place(claim)
         # A commit for the claim before this one would only be fenced now.
         self._news = [one for one in self._news if one != Released(partition)]
         self._claims[partition] = claim
@@ -153,19 +174,16 @@ class Membership:
 
     def _start_offsets(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [
-            TopicPartition(topic, partition, self._claims[partition].offsets.get(topic, OFFSET_BEGINNING))
+            TopicPartition(topic, partition, self._claims[partition].offsets[topic])
             for partition in partitions
             for topic in self._topics
         ]
 
 
-def raise_consumer_error(error: KafkaError, topic: str | None, partition: int) -> None:
+def raise_consumer_error(error: KafkaError, topic: str | None, partition: int, offset: int) -> None:
     """Raise what reading cannot go on after; librdkafka heals everything else by itself."""
     if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-        raise OffsetLost(
-            f"{topic} partition {partition}: Kafka does not hold the offset any more at which the store says "
-            f"to go on ({error.str()}); messages were deleted unread, or the topic was made anew"
-        )
+        raise OffsetOutOfRange(topic or "", partition, offset)
     if error.fatal() or error.code() in UNREADABLE:
         raise KafkaException(error)
     log("warn", "consumer.failed", topic=topic, partition=partition, error=error.str())

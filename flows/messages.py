@@ -101,5 +101,5 @@ def _ends(notices: Sequence[Any], topics: Mapping[str, int]) -> dict[int, int]:
         if notice.error().code() == KafkaError._PARTITION_EOF:
             ends[notice.partition() * len(topics) + topics[notice.topic()]] = notice.offset()
         else:
-            raise_consumer_error(notice.error(), notice.topic(), notice.partition())
+            raise_consumer_error(notice.error(), notice.topic(), notice.partition(), notice.offset())
     return ends

@@ -4,16 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from flows.clock import Clock
-from flows.items import Read, Tick
+from flows.items import AtEnd, RawBatch, Read, Tick
 from flows.log import log
 from flows.measure import Measure
-from flows.membership import Membership
+from flows.membership import Membership, OffsetOutOfRange
 from flows.messages import split
 from flows.progress import Progress
+from flows.start_offsets import deleted_unread, scored_and_lost
 from flows.stop import StopFlag
+from flows.topics import REQUEST_TIMEOUT_S
 
 BATCH_MESSAGES = 20_000
 WAIT_MS = 40
@@ -150,13 +152,24 @@ class Reader(StatelessSourcePartition[Read]):
             if messages:
                 self._membership.read_again()
                 messages = []
-        items: list[Read] = [*self._membership.take_news(), *split(messages, self._topics)]
+        items: list[Read] = [*self._membership.take_news(), *self._split(messages)]
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + self._commit_interval_ms
             self._offsets.report(now_ms)
+            self._membership.watch()
             items.append(Tick(self._clock.wall_ms()))
         return items
+
+    def _split(self, messages: Sequence[Message]) -> list[RawBatch | AtEnd]:
+        try:
+            return split(messages, self._topics)
+        except OffsetOutOfRange as error:
+            place = TopicPartition(error.topic, error.partition)
+            first, end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)
+            if error.offset < first:
+                raise deleted_unread(error.topic, error.partition, error.offset, first) from error
+            raise scored_and_lost(error.topic, error.partition, error.offset, end) from error
 
     def _heal(self) -> None:
         if self._progress.rolled_back:

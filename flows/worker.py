@@ -19,8 +19,13 @@ LIVE_WITHIN_MS = 60_000
 DONE, FAILED, UNFIT = 0, 1, 2
 
 
-def run(settings: Settings, policy: Policy) -> int:
-    """Score what the consumer group gives this process until asked to stop; answer the exit code."""
+def run(settings: Settings, policy: Policy, on_offset_gap: str) -> int:
+    """
+    Score what the consumer group gives this process until asked to stop; answer the exit code.
+
+    Args:
+        on_offset_gap: what to do where Kafka has deleted what was not read yet: a word of GAP_POLICIES.
+    """
     take_over_logging()
     stop = StopFlag()
     stop.listen()
@@ -47,7 +52,7 @@ def run(settings: Settings, policy: Policy) -> int:
         # Compiles the kernels, which the health endpoints must not wait for.
         from flows.assembly import assemble
 
-        assembly = assemble(settings, policy, progress, clock, stop, measure)
+        assembly = assemble(settings, policy, progress, clock, stop, measure, on_offset_gap)
         # What lives as long as the worker is no garbage, and batches make lists that are never part of a cycle:
         # with the default thresholds a fifth of the time went into looking.
         gc.freeze()

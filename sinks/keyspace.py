@@ -28,9 +28,11 @@ WATERMARK_MS = b"watermark_ms"
 POLICY = b"policy"
 LAYOUT = b"layout"
 SALT = b"salt"
+PARTITIONS = b"partitions"
 OFFSET = b"offset:"
 MARK = b"mark:"
 TAIL = b"tail:"
+TOPIC_ID = b"topic_id:"
 
 POINTS_PLACES = 6
 POINTS_SCALE = 10**POINTS_PLACES

@@ -33,6 +33,8 @@ class Claim:
         policy: document of the policy the rows were scored under; None for a new shard.
         layout: fingerprint of the rows' layout; None for a new shard.
         tails: where the outbox had been published to, by output partition.
+        partitions: how many each input topic had when it was last written; None for a new shard.
+        topic_ids: id of the topic that the offsets are of, by its name; a topic without an id is absent.
         salt: secret under which the ids of erased users are hashed.
         earlier_tokens: of the claims before this one. Meeting one of them again means that the store was
             rolled back, not that somebody else took the shard.
@@ -47,6 +49,8 @@ class Claim:
     policy: dict[str, Any] | None = None
     layout: str | None = None
     tails: dict[str, int] = field(default_factory=dict)
+    partitions: int | None = None
+    topic_ids: dict[str, str] = field(default_factory=dict)
     salt: bytes = b""
     earlier_tokens: tuple[str, ...] = ()
 
@@ -162,12 +166,16 @@ class ShardStore:
         trim_to: str | None = None,
         tails: Mapping[str, int] | None = None,
     ) -> list[OutboxEntry]:
-        """Write, after all chunks of a commit, where reading starts the next time."""
+        """Write, after all chunks of a commit, where reading starts the next time, and of which topics."""
         fields: list[bytes | str | int] = []
         for topic, offset in offsets.items():
             fields += (keyspace.OFFSET + topic.encode(), offset)
         for topic, mark_ms in marks.items():
             fields += (keyspace.MARK + topic.encode(), mark_ms)
+        for topic, topic_id in claim.topic_ids.items():
+            fields += (keyspace.TOPIC_ID + topic.encode(), topic_id)
+        if claim.partitions is not None:
+            fields += (keyspace.PARTITIONS, claim.partitions)
         if watermark_ms is not None:
             fields += (keyspace.WATERMARK_MS, watermark_ms)
         if policy != claim.policy:
@@ -305,9 +313,12 @@ def _refuse_other_state(claim: Claim, guard: Guard) -> None:
 
 
 def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: Sequence[str]) -> Claim:
-    def by_topic(field_prefix: bytes) -> dict[str, int]:
+    def by_topic(field_prefix: bytes) -> dict[str, bytes]:
         named = {topic: found.get(field_prefix + topic.encode()) for topic in topics}
-        return {topic: int(value) for topic, value in named.items() if value is not None}
+        return {topic: value for topic, value in named.items() if value is not None}
+
+    def numbers(field_prefix: bytes) -> dict[str, int]:
+        return {topic: int(value) for topic, value in by_topic(field_prefix).items()}
 
     watermark_ms, policy, layout = (
         found.get(name) for name in (keyspace.WATERMARK_MS, keyspace.POLICY, keyspace.LAYOUT)
@@ -318,8 +329,8 @@ def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: S
         partition=partition,
         token=token,
         number=int(found.get(keyspace.NUMBER, 0)),
-        offsets=by_topic(keyspace.OFFSET),
-        marks=by_topic(keyspace.MARK),
+        offsets=numbers(keyspace.OFFSET),
+        marks=numbers(keyspace.MARK),
         watermark_ms=None if watermark_ms is None else int(watermark_ms),
         policy=None if policy is None else json.loads(policy),
         layout=None if layout is None else layout.decode(),
@@ -328,6 +339,8 @@ def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: S
             for name, value in found.items()
             if name.startswith(keyspace.TAIL)
         },
+        partitions=int(found[keyspace.PARTITIONS]) if keyspace.PARTITIONS in found else None,
+        topic_ids={topic: value.decode() for topic, value in by_topic(keyspace.TOPIC_ID).items()},
         salt=found.get(keyspace.SALT) or secrets.token_bytes(_SALT_BYTES),
         earlier_tokens=tuple(earlier[:_EARLIER_TOKENS_MAX]),
     )

@@ -56,13 +56,15 @@ class Bench:
         ]
         self.sender.send(messages)
 
+    def meta(self, partition: int) -> dict[str, str]:
+        """Read what is stored of a shard as a whole, without its salt."""
+        found = self.store.hgetall(f"{self.prefix}:shard:{{{partition:02d}}}:meta")
+        return {name.decode(): value.decode() for name, value in found.items() if name != b"salt"}
+
     def written(self) -> int:
         """Count the messages that are done with, from the offsets in the store."""
-        total = 0
-        for partition in range(self.topics.partitions):
-            meta = self.store.hgetall(f"{self.prefix}:shard:{{{partition:02d}}}:meta")
-            total += sum(int(value) for name, value in meta.items() if name.startswith(b"offset:"))
-        return total
+        metas = [self.meta(partition) for partition in range(self.topics.partitions)]
+        return sum(int(value) for meta in metas for name, value in meta.items() if name.startswith("offset:"))
 
     def writes(self) -> int:
         """Count the atomic writes of all shards so far."""

@@ -67,6 +67,7 @@ def test_claim__of_a_new_shard_is_empty(shards: ShardStore) -> None:
     claim = shards.claim(PARTITION)
     assert (claim.number, claim.offsets, claim.marks, claim.watermark_ms) == (0, {}, {}, None)
     assert (claim.policy, claim.layout, claim.earlier_tokens) == (None, None, ())
+    assert (claim.partitions, claim.topic_ids) == (None, {})
     assert list(shards.load_rows(claim)) == []
     assert shards.load_outbox(claim) == []
 
@@ -74,8 +75,9 @@ def test_claim__of_a_new_shard_is_empty(shards: ShardStore) -> None:
 def test_claim__finds_what_the_last_owner_wrote(
     shards: ShardStore, others: ShardStore, keys: Keyspace
 ) -> None:
-    """The next owner reads rows, offsets, marks, watermark, policy and outbox as they were written."""
+    """The next owner reads rows, offsets and their topics, marks, watermark, policy and outbox as written."""
     claim = shards.claim(PARTITION)
+    claim.partitions, claim.topic_ids = 4, {"orders": "an+id/"}
     write_row(shards, claim, keys, b"\x00row\xff", entries=[entry(b"1"), entry(b"2")])
     write_offsets(shards, claim, 41, entries=[entry(b"3")])
     after = others.claim(PARTITION)
@@ -85,6 +87,7 @@ def test_claim__finds_what_the_last_owner_wrote(
         {"orders": 99},
     )
     assert (after.watermark_ms, after.policy, after.layout) == (88, POLICY, "layout-1")
+    assert (after.partitions, after.topic_ids) == (4, {"orders": "an+id/"})
     assert after.earlier_tokens == (claim.token,)
     assert list(others.load_rows(after)) == [([b"u"], [b"\x00row\xff"])]
     stored = others.load_outbox(after)

@@ -14,6 +14,7 @@ from flows.dev.generator import Message
 from tests.integration.bench import Bench, now_ms
 from tests.integration.outcome import story
 from tests.integration.worker_process import WorkerProcess
+from tests.topic_admin import make_anew
 
 
 def test_worker__refuses_topics_of_unequal_partitions(bench: Bench) -> None:
@@ -32,6 +33,21 @@ def test_worker__refuses_missing_topics(bench: Bench) -> None:
     with WorkerProcess(bench.write(["no.such.topic"])) as worker:
         assert worker.wait_end() == 2
         assert "no.such.topic not found" in worker.log
+
+
+def test_worker__refuses_a_topic_made_anew(bench: Bench) -> None:
+    """A topic of the same name whose messages are others is refused: the stored offsets mean nothing there."""
+    event = {"user_id": "u1", "type": "page_view", "event_time": now_ms()}
+    bench.send({**event, "event_id": "e1"})
+    with WorkerProcess(bench.settings) as worker:
+        worker.wait_until(lambda: bench.written() == 1)
+        assert worker.stop() == 0
+    make_anew(bench.kafka.bootstrap, bench.topics.clickstream, bench.topics.partitions)
+    bench.send({**event, "event_id": "e2"}, {**event, "event_id": "e3"})
+    with WorkerProcess(bench.settings) as worker:
+        assert worker.wait_end() == 1
+        assert f"{bench.topics.clickstream}: was deleted and made anew" in worker.log
+        assert "another prefix" in worker.log
 
 
 def test_worker__stops_at_a_user_of_two_shards(bench: Bench) -> None:

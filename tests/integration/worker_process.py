@@ -5,7 +5,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -40,13 +40,13 @@ def write_settings(folder: Path, valkey: ValkeyServer, kafka: KafkaServer, chang
 class WorkerProcess:
     """One `tierwise run`; it dies with the test."""
 
-    def __init__(self, settings: Path, name: str = "worker") -> None:
+    def __init__(self, settings: Path, name: str = "worker", options: Sequence[str] = ()) -> None:
         self.port = free_port()
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
         env |= {"PYTHONPATH": str(REPOSITORY), "TIERWISE_HTTP__PORT": str(self.port)}
         if cache := os.environ.get("TIERWISE_KERNEL_CACHE"):
             env["TIERWISE_KERNEL_CACHE"] = cache
-        command = [sys.executable, "-m", "flows.cli", "run", "--settings", str(settings)]
+        command = [sys.executable, "-m", "flows.cli", "run", "--settings", str(settings), *options]
         self._child = Child(name, command, env)
 
     @property

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.items import AtEnd, RawBatch
-from flows.membership import OffsetLost
+from flows.membership import OffsetOutOfRange
 from flows.messages import NO_TIME_MS, split
 
 TOPICS = {"clickstream": 0, "orders": 1}
@@ -92,8 +92,8 @@ def test_split__of_nothing_is_nothing() -> None:
 
 
 def test_split__raises_what_reading_cannot_go_on_after() -> None:
-    """Messages that were deleted unread end the worker with a sentence; so does a lost permission."""
-    with pytest.raises(OffsetLost, match="orders partition 1: Kafka does not hold the offset any more"):
+    """Messages that were deleted unread end the worker; so does a lost permission."""
+    with pytest.raises(OffsetOutOfRange, match="orders partition 1: Kafka does not have offset 5"):
         split([notice("orders", 1, 5, KafkaError._AUTO_OFFSET_RESET)], TOPICS)
     with pytest.raises(KafkaException):
         split([notice("orders", 1, 5, KafkaError.TOPIC_AUTHORIZATION_FAILED)], TOPICS)
