@@ -47,7 +47,7 @@ from scoring.topic_queue import TopicQueue, column
 from scoring.user_rows import UserRows
 
 Item = TypeVar("Item")
-CHUNK_USERS = 150  # The store serves nobody else meanwhile: readers shall wait less than 3 ms.
+CHUNK_USERS = 150  # Written whole. The store serves nobody else meanwhile: readers shall wait less than 3 ms.
 DETAILS = {
     Reason.TOO_LATE: "event_time: more than allowed_lateness behind the user's newest applied event",
     Reason.UNKNOWN_ORDER: "order_id: names no order of this user that is still remembered",
@@ -231,7 +231,7 @@ class Shard:
         if not (self._moved or rows.shape[0] or self._dead_letters):
             return None
         changes, dead_letters = _by_row(self.changes), _by_row(self._dead_letters)
-        cuts = [*range(0, rows.shape[0], chunk_users), rows.shape[0]]
+        cuts = self._cuts(rows, chunk_users)
         chunks = [self._chunk(rows[first:last], changes, dead_letters) for first, last in pairwise(cuts)]
         assert not changes, "a change of a user who is not written"
         plan = CommitPlan(
@@ -244,6 +244,12 @@ class Shard:
         )
         self.changes, self._dead_letters, self._moved = [], [], False
         return plan
+
+    def _cuts(self, rows: Int64s, chunk_users: int) -> list[int]:
+        """Cut where the next user would cost the store too much; who is written in part costs half of the others."""
+        is_whole = self.users.committed_seq[rows] != self.users.state.rows[rows, SEQ]
+        chunk = (np.cumsum(1 + is_whole) - 1) // (2 * chunk_users)
+        return [*np.flatnonzero(np.diff(chunk, prepend=-1)).tolist(), rows.shape[0]]
 
     def _score(self, events: Events, parts: list[tuple[EventBatch, Int64s, int]]) -> None:
         position, count = 0, events.order.shape[0]
