@@ -77,6 +77,7 @@ class Settings:
     http: Http
     duplicates_per_user: int
     event_bytes_max: int
+    dead_letter_limit: bool
 
     def redacted(self) -> dict[str, Any]:
         """Answer the settings as their file would say them, passwords and keys hidden."""
@@ -102,6 +103,7 @@ class Settings:
             "http": {"host": self.http.host, "port": self.http.port},
             "duplicates_per_user": self.duplicates_per_user,
             "event_bytes_max": self.event_bytes_max,
+            "dead_letter_limit": "on" if self.dead_letter_limit else "off",
         }
 
 
@@ -159,6 +161,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         ),
         duplicates_per_user=int(draft.value("duplicates_per_user", default=1024)),
         event_bytes_max=int(draft.value("event_bytes_max", default=65536)),
+        dead_letter_limit=draft.value("dead_letter_limit", default="off") == "on",
     )
 
 

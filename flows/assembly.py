@@ -15,6 +15,7 @@ from config.policy_file import policy_to_document
 from config.settings import Settings, redacted_url
 from flows.clock import Clock
 from flows.commit import Commit, Stamp
+from flows.dead_letter_limit import DeadLetterLimit
 from flows.decode import Decode
 from flows.emit import Emit
 from flows.load import ShardLoader
@@ -86,7 +87,9 @@ def assemble(
     clock: Clock,
     stop: StopFlag,
     measure: Measure,
+    *,
     on_offset_gap: str,
+    accept_dead_letters: bool,
 ) -> Assembly:
     """Make every stage of a worker and string them together."""
     topics = settings.topics.input
@@ -140,7 +143,10 @@ def assemble(
         writer.settle,
         settings.commit_interval_ms,
     )
-    decode = Decode(Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max))
+    limit = None
+    if settings.dead_letter_limit and not accept_dead_letters:
+        limit = DeadLetterLimit(topics, progress, measure)
+    decode = Decode(Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max), limit)
     flow = build(Source(reader), decode, score, Write(writer), progress)
     membership.subscribe()
     return Assembly(flow, store, relay, reader, commit, emit, writer, progress)

@@ -69,6 +69,11 @@ def _add_run(commands: "Commands") -> None:
         "many are gone and go on with the first that is left",
     )
     _add_settings(command)
+    command.add_argument(
+        "--accept-dead-letters",
+        action="store_true",
+        help="read on where dead_letter_limit stopped a partition, and stop none in this run",
+    )
     command.set_defaults(run=_run)
 
 
@@ -156,7 +161,7 @@ def _run(parsed: argparse.Namespace) -> int:
         return WRONG
     from flows.worker import run
 
-    return run(*found, parsed.on_offset_gap)
+    return run(*found, on_offset_gap=parsed.on_offset_gap, accept_dead_letters=parsed.accept_dead_letters)
 
 
 def _check(parsed: argparse.Namespace) -> int:

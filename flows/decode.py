@@ -2,21 +2,57 @@
 
 from collections.abc import Sequence
 
-from flows.items import Decoded, RawBatch, Read
+from flows.dead_letter_limit import DeadLetterLimit
+from flows.items import AtEnd, Claimed, Decoded, RawBatch, Read, Released
 from scoring.decoder import Decoder
+from scoring.events import EventBatch
 
 
 class Decode:
-    """Turn each RawBatch into an EventBatch; everything else passes."""
+    """
+    Turn each RawBatch into an EventBatch; everything else passes.
 
-    def __init__(self, decoder: Decoder) -> None:
+    Args:
+        limit: stops what shows a broken sender; None lets everything pass.
+    """
+
+    def __init__(self, decoder: Decoder, limit: DeadLetterLimit | None) -> None:
         self._decoder = decoder
+        self._limit = limit
 
     def __call__(self, items: Sequence[Read]) -> list[Decoded]:
         """Decode one batch of items."""
-        return [self._decoded(item) if isinstance(item, RawBatch) else item for item in items]
+        decoded: list[Decoded] = []
+        for item in items:
+            if self._limit:
+                self._look(item, self._limit)
+            match item:
+                case RawBatch(partition, topic) | AtEnd(partition, topic) if self._is_stopped(
+                    partition, topic
+                ):
+                    pass  # Neither read on nor at its end: for the shard, time waits for what lies behind.
+                case RawBatch():
+                    decoded.append(self._decoded(item))
+                case _:
+                    decoded.append(item)
+        return decoded
 
-    def _decoded(self, batch: RawBatch) -> Decoded:
+    def _look(self, item: Read, limit: DeadLetterLimit) -> None:
+        match item:
+            case Claimed(claim):
+                limit.claimed(claim)
+            case Released(partition):
+                limit.released(partition)
+
+    def _is_stopped(self, partition: int, topic: int) -> bool:
+        return self._limit is not None and self._limit.is_stopped(partition, topic)
+
+    def _decoded(self, batch: RawBatch) -> EventBatch:
+        decoded = self._columns(batch)
+        count = self._limit.admitted(decoded) if self._limit else len(decoded)
+        return decoded if count == len(decoded) else self._columns(batch.head(count))
+
+    def _columns(self, batch: RawBatch) -> EventBatch:
         return self._decoder.decode(
             batch.partition,
             batch.topic,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,15 @@ class RawBatch:
     offsets: npt.NDArray[np.int64]
     ingest_time_ms: npt.NDArray[np.int64]
     envelope_of: EnvelopeOf
+
+    def head(self, count: int) -> RawBatch:
+        """Answer the first messages."""
+        return replace(
+            self,
+            values=self.values[:count],
+            offsets=self.offsets[:count],
+            ingest_time_ms=self.ingest_time_ms[:count],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,10 @@ class Measure:
         """Note a shard that is loaded again because its store went back in time."""
         self._metrics.shards_reloaded.inc()
 
+    def partition_stopped(self, partition: int, topic: str, is_stopped: bool) -> None:
+        """Note whether a topic partition is stopped for its dead letters."""
+        self._metrics.observe_stop(partition, topic, is_stopped)
+
     def counted(self, partition: int, shard: Shard) -> None:
         """Take over what a shard has counted since the last call."""
         counts, shard.counters = shard.counters, Counters()

@@ -162,7 +162,7 @@ class Membership:
         # A commit for the claim before this one would only be fenced now.
         self._news = [one for one in self._news if one != Released(partition)]
         self._claims[partition] = claim
-        self._progress.claimed(partition, len(self._topics))
+        self._progress.claimed(partition, [claim.offsets.get(topic) for topic in self._topics])
         self._news.append(Claimed(claim))
         log("info", "shard.claimed", shard=partition, number=claim.number, offsets=claim.offsets or None)
 

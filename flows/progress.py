@@ -4,6 +4,7 @@ It decides only what is read when, and when the process ends; never a result. Th
 dataflow's both use it: what one of them goes through is replaced by the other, not changed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flows.clock import Clock
@@ -42,6 +43,8 @@ class Progress:
         self.shards: dict[int, ShardProgress] = {}
         self.fenced: dict[int, int] = {}
         """Shards that another owner took, with the monotonic time at which we learned it."""
+        self.stopped: dict[tuple[int, int], int] = {}
+        """Where reading would go on in each (partition, topic) that was stopped for its dead letters."""
         self.rolled_back: set[int] = set()
         """Shards whose store went back in time: to be claimed and loaded anew."""
         self.settled: dict[int, str] = {}
@@ -82,9 +85,18 @@ class Progress:
         """Tell whether the group has spoken and all that it gave us is loaded."""
         return self.assigned and all(shard.loaded for shard in self.shards.values())
 
-    def claimed(self, partition: int, topic_count: int) -> None:
-        """Start the account of a shard that we own from now on."""
-        self.shards[partition] = ShardProgress(waiting=[0] * topic_count)
+    def claimed(self, partition: int, offsets: Sequence[int | None]) -> None:
+        """
+        Start the account of a shard that we own from now on.
+
+        Args:
+            offsets: where reading goes on in each topic. What we had stopped stays so only there: elsewhere
+                somebody has read on, or the store has gone back.
+        """
+        self.shards[partition] = ShardProgress(waiting=[0] * len(offsets))
+        for topic, offset in enumerate(offsets):
+            if self.stopped.get((partition, topic)) != offset:
+                self.stopped.pop((partition, topic), None)
         self.fenced.pop(partition, None)
         self.rolled_back.discard(partition)
 

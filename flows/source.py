@@ -27,6 +27,7 @@ UNPUBLISHED_MAX = 100_000
 WRITING_MAX_MS = 5_000
 """How long reading goes on while the writer is busy with the same commit; then it waits."""
 REPORT_OFFSETS_MS = 1_000
+END_OFFSET_WAIT_S = 1.0
 REJOIN_MS = 90_000
 """How long a shard may be fenced and still assigned to us before we ask the group to decide anew."""
 
@@ -65,6 +66,7 @@ class Brake:
         unpublished_max = UNPUBLISHED_MAX // 2 if self.held else UNPUBLISHED_MAX
         all_topics = range(len(self.topics))
         wanted = {(partition, topic) for partition in self.progress.fenced for topic in all_topics}
+        wanted |= self.progress.stopped.keys() & self._owned()
         if self.progress.unpublished() > unpublished_max:
             return wanted | self._owned()
         for partition, shard in shards.items():
@@ -219,13 +221,19 @@ class OffsetReport:
             log("debug", "offsets.refused", error=error)
 
     def _measure_lag(self, written: Mapping[tuple[str, int], int]) -> None:
+        stopped = {partition for partition, _ in self._progress.stopped}
         for (topic, partition), offset in written.items():
-            # What the last fetch said; asking the broker would cost a round trip each.
-            _, end_offset = self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), cached=True
-            )
+            end_offset = self._end_offset(TopicPartition(topic, partition), is_read=partition not in stopped)
             if end_offset >= 0:
                 self._measure.lag_seen(partition, topic, max(0, end_offset - offset))
+
+    def _end_offset(self, spot: TopicPartition, is_read: bool) -> int:
+        """Answer what the last fetch said; what is not fetched costs a round trip. -1 when it is not known."""
+        try:
+            _, end_offset = self._consumer.get_watermark_offsets(spot, END_OFFSET_WAIT_S, cached=is_read)
+            return int(end_offset)
+        except KafkaException:  # The broker is away; the next report asks again.
+            return -1
 
 
 class Source(DynamicSource[Read]):

@@ -19,14 +19,18 @@ LIVE_WITHIN_MS = 60_000
 DONE, FAILED, UNFIT = 0, 1, 2
 
 
-def run(settings: Settings, policy: Policy, on_offset_gap: str) -> int:
+def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_letters: bool) -> int:
     """
     Score what the consumer group gives this process until asked to stop; answer the exit code.
 
     Args:
         on_offset_gap: what to do where Kafka has deleted what was not read yet: a word of GAP_POLICIES.
+        accept_dead_letters: whatever `dead_letter_limit` says, stop no partition for its dead letters.
     """
     take_over_logging()
+    if accept_dead_letters:
+        limit = "on, not held for this run" if settings.dead_letter_limit else "off"
+        log("warn", "dead_letters.accepted", dead_letter_limit=limit)
     stop = StopFlag()
     stop.listen()
     clock = SystemClock()
@@ -52,7 +56,16 @@ def run(settings: Settings, policy: Policy, on_offset_gap: str) -> int:
         # Compiles the kernels, which the health endpoints must not wait for.
         from flows.assembly import assemble
 
-        assembly = assemble(settings, policy, progress, clock, stop, measure, on_offset_gap)
+        assembly = assemble(
+            settings,
+            policy,
+            progress,
+            clock,
+            stop,
+            measure,
+            on_offset_gap=on_offset_gap,
+            accept_dead_letters=accept_dead_letters,
+        )
         # What lives as long as the worker is no garbage, and batches make lists that are never part of a cycle:
         # with the default thresholds a fifth of the time went into looking.
         gc.freeze()

@@ -91,6 +91,10 @@ class Metrics:
         """Record how many messages of a topic partition are still to be read."""
         self.lag_messages.labels(str(partition), topic).set(messages)
 
+    def observe_stop(self, partition: int, topic: str, is_stopped: bool) -> None:
+        """Record whether a topic partition is stopped for its dead letters."""
+        self.partition_stopped.labels(str(partition), topic).set(is_stopped)
+
     def observe_watermark(self, partition: int, lag_seconds: float) -> None:
         """Record how far a shard's watermark is behind the wall clock."""
         self.watermark_lag_seconds.labels(str(partition)).set(lag_seconds)
@@ -102,6 +106,7 @@ class Metrics:
             self.shard_users,
             self.outbox_pending,
             self.lag_messages,
+            self.partition_stopped,
             self.watermark_lag_seconds,
         ):
             gauge.remove_by_labels({"shard": str(partition)})
@@ -141,6 +146,12 @@ class Metrics:
         self.lag_messages = self._gauge("lag_messages", "Messages still to be read.", "shard", "topic")
         self.watermark_lag_seconds = self._gauge(
             "watermark_lag_seconds", "Wall clock less the shard's watermark.", "shard"
+        )
+        self.partition_stopped = self._gauge(
+            "partition_stopped",
+            "1 while nothing is read of a topic partition because of its dead letters.",
+            "shard",
+            "topic",
         )
         self.owned_partitions = self._gauge("owned_partitions", "Partitions this worker owns.")
 

@@ -32,7 +32,7 @@ def test_brake__lets_go_of_what_a_rebalance_gives_back(kafka: KafkaServer, topic
         producer.produce(topics.orders, b"x", partition=0)
     assert producer.flush(30) == 0
     progress = Progress(SystemClock())
-    progress.claimed(0, topic_count=1)
+    progress.claimed(0, offsets=[None])
     consumer = open_consumer({**kafka.client_settings, "log_level": "0"}, topics.group)
     try:
         consumer.assign([TopicPartition(topics.orders, 0, 0)])
@@ -46,5 +46,29 @@ def test_brake__lets_go_of_what_a_rebalance_gives_back(kafka: KafkaServer, topic
         progress.shards[0].waiting = [0]
         brake.steer()
         assert offset_read(consumer) == 7
+    finally:
+        consumer.close()
+
+
+def test_brake__reads_nothing_of_what_is_stopped(kafka: KafkaServer, topics: Topics) -> None:
+    """A topic partition that was stopped for its dead letters is paused, and read when that is over."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for _ in range(100):
+        producer.produce(topics.orders, b"x", partition=0)
+    assert producer.flush(30) == 0
+    progress = Progress(SystemClock())
+    progress.claimed(0, offsets=[None])
+    consumer = open_consumer({**kafka.client_settings, "log_level": "0"}, topics.group)
+    try:
+        consumer.assign([TopicPartition(topics.orders, 0, 0)])
+        brake = Brake(consumer, progress, [topics.orders])
+        assert offset_read(consumer) == 0
+        progress.stopped[0, 0] = 1
+        brake.steer()
+        assert consumer.consume(10, 1.0) == []
+        progress.claimed(0, offsets=[50])
+        consumer.seek(TopicPartition(topics.orders, 0, 50))
+        brake.steer()
+        assert offset_read(consumer) == 50
     finally:
         consumer.close()

@@ -32,6 +32,9 @@ watermark: {out_of_orderness: 5s, idle_after: 10s}
 http: {host: 127.0.0.1, port: 9108}
 """
 
+# Keys beyond those of the contract.
+OURS = {"duplicates_per_user": 1024, "event_bytes_max": 65536, "dead_letter_limit": "off"}
+
 
 def write(folder: Path, text: str) -> Path:
     path = folder / "tierwise.yaml"
@@ -67,7 +70,7 @@ def test_settings__defaults_are_those_of_the_contract(elsewhere: Path) -> None:
     settings = load_settings(None, {})
     document = settings.redacted()
     expected = yaml.safe_load(DEFAULTS) | {"policy": str(SHIPPED)}
-    assert document == expected | {"duplicates_per_user": 1024, "event_bytes_max": 65536}
+    assert document == expected | OURS
 
 
 def test_settings__the_printed_defaults_read_as_the_defaults(elsewhere: Path) -> None:
@@ -121,6 +124,7 @@ def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
         TIERWISE_COMMIT_INTERVAL="1s",
         TIERWISE_WATERMARK__IDLE_AFTER="never",
         TIERWISE_DUPLICATES_PER_USER="16",
+        TIERWISE_DEAD_LETTER_LIMIT="on",
         HOME="/nowhere",
     )
     assert settings.prefix == "p"
@@ -131,6 +135,7 @@ def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
     assert settings.commit_interval_ms == 1000
     assert settings.watermark.idle_after_ms is None
     assert settings.duplicates_per_user == 16
+    assert settings.dead_letter_limit
 
 
 @pytest.mark.parametrize(
@@ -223,6 +228,7 @@ def test_settings__kubernetes_service_links_are_no_overrides(elsewhere: Path) ->
         ("watermark: {idle_after: nevr}", "$.watermark.idle_after: must be a duration such as 10s, or never"),
         ("http: {port: 99999}", "$.http.port: must be at most 65535, got 99999"),
         ("http: {port: '9108'}", "$.http.port: must be a whole number, got '9108'"),
+        ("dead_letter_limit: true", "$.dead_letter_limit: must be off or on, got true"),
         ("duplicates_per_user: 0", "$.duplicates_per_user: must be at least 1, got 0"),
         ("prefix: a\nprefix: b", "$.prefix: is written twice, lines 1 and 2"),
         ("- a", "$: must be a mapping of keys, got list"),
