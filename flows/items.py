@@ -59,10 +59,17 @@ class RawBatch:
 
 @dataclass(frozen=True, slots=True)
 class AtEnd:
-    """Say that a topic partition has no further message at the moment."""
+    """
+    Say that a topic partition has no further message at the moment.
+
+    Attributes:
+        offset: where the next one will stand at the earliest. Marks of transactions, and aborted messages,
+            may stand before it.
+    """
 
     partition: int
     topic: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)

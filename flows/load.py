@@ -114,7 +114,8 @@ class ShardLoader:
 
     def _resumed(self, compiled: PolicyTables, claim: Claim) -> Shard:
         shard = Shard(compiled, claim.partition, self._topics, self._out_of_orderness_ms)
-        shard.resume([claim.marks.get(topic) for topic in self._topics], claim.watermark_ms)
+        offsets = [claim.offsets.get(topic) for topic in self._topics]
+        shard.resume(offsets, [claim.marks.get(topic) for topic in self._topics], claim.watermark_ms)
         return shard
 
     def _compile(self, policy: Policy) -> PolicyTables:

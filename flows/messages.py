@@ -59,9 +59,11 @@ def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch |
     times[times <= 0] = NO_TIME_MS
     batches = _batches(messages, times, topics)
     still = [
-        code for code, offset in ends.items() if code not in batches or batches[code].offsets[-1] < offset
+        AtEnd(*divmod(code, len(topics)), offset=offset)
+        for code, offset in ends.items()
+        if code not in batches or batches[code].offsets[-1] < offset
     ]
-    return [*batches.values(), *(AtEnd(*divmod(code, len(topics))) for code in still)]
+    return [*batches.values(), *still]
 
 
 def _batches(messages: Sequence[Any], times: Int64s, topics: Mapping[str, int]) -> dict[int, RawBatch]:

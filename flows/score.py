@@ -78,6 +78,7 @@ class Score:
                 case AtEnd():
                     if held := self._held.get(item.partition):
                         held.at_end[item.topic] = True
+                        held.shard.reach(item.topic, item.offset)
                         fed.add(item.partition)
                 case Claimed(claim):
                     self._take(claim)

@@ -98,8 +98,12 @@ class Shard:
         """Take stored users back; raises RowMisread for a row of another layout."""
         self.users.restore(user_ids, rows)
 
-    def resume(self, marks: Sequence[int | None], watermark_ms: int | None) -> None:
-        """Go on from committed marks and watermark."""
+    def resume(
+        self, offsets: Sequence[int | None], marks: Sequence[int | None], watermark_ms: int | None
+    ) -> None:
+        """Go on from committed next offsets, marks and watermark."""
+        for queue, offset in zip(self._queues, offsets, strict=True):
+            queue.next_offset = offset
         self._marks = np.array([NONE if mark is None else mark for mark in marks], np.int64)
         self._watermark = NONE if watermark_ms is None else watermark_ms
 
@@ -115,6 +119,10 @@ class Shard:
         rows = self.users.rows_of(batch.user_bytes, batch.user_start, skip)
         self._recall_from(known)
         self._queues[batch.topic].add(batch, rows)
+
+    def reach(self, topic: int, offset: int) -> None:
+        """Note that nothing that counts stands before this offset but what was added."""
+        self._moved |= self._queues[topic].reach(offset)
 
     def advance(self, at_end: Sequence[bool], idle: Sequence[bool]) -> None:
         """Score what can be ordered: all, or up to where a topic that is not at its end has no more messages."""

@@ -14,6 +14,7 @@ class TopicQueue:
         self._batches: deque[tuple[EventBatch, Int64s]] = deque()
         self._taken = 0
         self._size = 0
+        self._reached = 0
         self.next_offset: int | None = None
 
     def __len__(self) -> int:
@@ -24,6 +25,14 @@ class TopicQueue:
         if len(batch):
             self._batches.append((batch, rows))
             self._size += len(batch)
+
+    def reach(self, offset: int) -> bool:
+        """Note that nothing but what is queued stands before this offset; tell whether that moves the next one."""
+        self._reached = offset
+        if self._size or offset <= (self.next_offset or 0):
+            return False
+        self.next_offset = offset
+        return True
 
     def slices(self) -> list[tuple[EventBatch, Int64s, int]]:
         """List what waits: batch, rows and the first message that is not done."""
@@ -39,6 +48,8 @@ class TopicQueue:
             self.next_offset = int(batch.offset[-1]) + 1
         if self._taken:
             self.next_offset = int(self._batches[0][0].offset[self._taken])
+        elif self.next_offset is not None and not self._size:
+            self.next_offset = max(self.next_offset, self._reached)
 
 
 def column(parts: list[tuple[EventBatch, Int64s, int]], name: str) -> np.ndarray:

@@ -37,7 +37,7 @@ class Worker:
         """Load everything from the store."""
         self.shard = Shard(self.compiled, 0, TOPICS, self.limits["out_of_orderness_ms"])
         self.shard.restore(list(self.store.rows), list(self.store.rows.values()))
-        self.shard.resume(self.store.marks, self.store.watermark_ms)
+        self.shard.resume(self.store.offsets, self.store.marks, self.store.watermark_ms)
         self.left = [
             [message for message in messages if message[0] >= offset]
             for messages, offset in zip(self.stream.topics, self.store.offsets, strict=True)

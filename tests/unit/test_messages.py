@@ -83,7 +83,7 @@ def test_split__tells_the_end_only_where_it_still_is() -> None:
         TOPICS,
     )
     assert [type(item) for item in found] == [RawBatch, RawBatch, AtEnd, AtEnd]
-    assert found[2:] == [AtEnd(0, 1), AtEnd(2, 1)]
+    assert found[2:] == [AtEnd(0, 1, 8), AtEnd(2, 1, 0)]
 
 
 def test_split__of_nothing_is_nothing() -> None:
