@@ -37,7 +37,9 @@ class Sender:
         self, kafka: KafkaServer, partitions: int, topics: Sequence[str], names: dict[str, str]
     ) -> None:
         settings = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "log_level": 0}
-        self._producer = Producer({**settings, "message.max.bytes": MESSAGE_SIZE_MAX})
+        # Idempotent: when a broker ends meanwhile, what is tried again must not stand there twice.
+        settings |= {"message.max.bytes": MESSAGE_SIZE_MAX, "enable.idempotence": True}
+        self._producer = Producer(settings)
         self._partitions = partitions
         self._names = names
         self._topics = list(topics)
@@ -67,7 +69,7 @@ class Sender:
             count += 1
             if count % 1_000 == 0:
                 self._producer.poll(0)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(60) == 0
         return count
 
 
