@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions
 
 from flows.dev.embedded import create_topics
 
@@ -43,6 +43,18 @@ def grow(bootstrap: str, topic: str, partitions: int) -> None:
     """Give a topic more partitions."""
     admin = _admin(bootstrap)
     for future in admin.create_partitions([NewPartitions(topic, partitions)]).values():
+        future.result(DEADLINE_S)
+
+
+def configure(bootstrap: str, topic: str, settings: Mapping[str, str]) -> None:
+    """Change settings of a topic."""
+    admin = _admin(bootstrap)
+    entries = [
+        ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        for name, value in settings.items()
+    ]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(DEADLINE_S)
 
 

@@ -34,6 +34,7 @@ QUICK = {
     # After a kill -9 the next start waits until the controller has given up the broker it knew.
     "broker.session.timeout.ms": "2000",
     "broker.heartbeat.interval.ms": "500",
+    "log.cleaner.backoff.ms": "200",
 }
 SMALL = {
     "offsets.topic.num.partitions": "1",
