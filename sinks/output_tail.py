@@ -7,7 +7,7 @@ was published behind it is in that partition's own tail; an entry found there, b
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -45,14 +45,12 @@ class OutputTail:
             tails: where to begin to look, by tail_name; a partition without is read from its beginning.
         """
         names = {self._topics[entry.kind] for entry in entries}
-        # A tombstone is the same each time; one before this one may lie in the tail.
-        wanted = {_content(entry): entry.id for entry in entries if entry.headers}
         try:
             held = self._contents(names, tails)
         except KafkaException as error:
             _log.warning("event=tail.unread error=%s", error.args[0])
             return frozenset()
-        return frozenset(entry_id for content, entry_id in wanted.items() if content in held)
+        return frozenset(_found(entries, held))
 
     def _contents(self, topics: Iterable[str], tails: Mapping[str, int]) -> set[_Content]:
         group: dict[str, Any] = {"group.id": "tierwise-tail", "enable.auto.commit": False}
@@ -87,6 +85,22 @@ class OutputTail:
                 at = min(max(tails.get(tail_name((topic, partition)), first), first), end)
                 starts.append(TopicPartition(topic, partition, at))
         return starts
+
+
+def _found(entries: Iterable[OutboxEntry], held: Container[_Content]) -> Iterator[str]:
+    """
+    Yield the ids of entries that are held, for each key up to the first that is not.
+
+    Compaction or retention may have taken one and left those behind it. Sent alone it would be the newest of
+    its key, which a compacted topic then keeps: so all behind it are sent again too.
+    """
+    sent_again: set[bytes] = set()
+    for entry in entries:
+        # A tombstone is the same each time; one before this one may lie in the tail.
+        if entry.headers and _content(entry) in held and entry.key not in sent_again:
+            yield entry.id
+        elif entry.key is not None:
+            sent_again.add(entry.key)
 
 
 def tail_name(place: _Place) -> str:

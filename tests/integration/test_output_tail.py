@@ -84,6 +84,17 @@ def test_tail__knows_only_the_same_bytes(kafka: KafkaServer, topics: Topics, tai
     assert tail.published(left, {}) == {"1-0"}
 
 
+def test_tail__sends_a_user_again_from_what_is_missing(
+    kafka: KafkaServer, topics: Topics, tail: OutputTail
+) -> None:
+    """Where compaction took an older change and left a newer one, both are sent: the newest stays the last."""
+    of_u1, of_u2 = (entry(1), entry(19), entry(28)), (entry(2), entry(11))
+    left = [one.numbered(1, number) for number, one in enumerate((*of_u1, *of_u2))]
+    assert [one.key for one in left] == [b"u1", b"u1", b"u1", b"u2", b"u2"]
+    publish(kafka, topics, [left[0], left[2], left[3], left[4]]).close()
+    assert tail.published(left, {}) == {"1-0", "1-3", "1-4"}
+
+
 def test_tail__of_a_topic_made_anew_or_cut(kafka: KafkaServer, topics: Topics, tail: OutputTail) -> None:
     """Ends beyond what the topic holds do no harm: what is not found is sent."""
     publish(kafka, topics, [entry(1).numbered(1, 0)]).close()
