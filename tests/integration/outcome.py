@@ -121,13 +121,7 @@ def observed(
     dead_letters: str,
 ) -> Outcome:
     """Read what a worker has written, the way apps read it."""
-    outcome = Outcome()
-    for key in store.scan_iter(f"{prefix}:user:*", count=1_000):
-        fields = {name.decode(): value.decode() for name, value in store.hgetall(key).items()}
-        outcome.profiles[key.decode().removeprefix(f"{prefix}:user:")] = _typed(fields)
-    for key in store.scan_iter(f"{prefix}:audience:*"):
-        members = {member.decode() for member in store.smembers(key)}
-        outcome.audiences[key.decode().removeprefix(f"{prefix}:audience:")] = members
+    outcome = stored(store, prefix)
     for message in read_all(kafka, changes):
         if message.value() is None:  # Behind the last changes of an erased user.
             continue
@@ -146,19 +140,35 @@ def observed(
     return outcome
 
 
+def stored(store: redis.Redis, prefix: str) -> Outcome:
+    """Read profiles and audiences."""
+    outcome = Outcome()
+    for key in store.scan_iter(f"{prefix}:user:*", count=1_000):
+        fields = {name.decode(): value.decode() for name, value in store.hgetall(key).items()}
+        outcome.profiles[key.decode().removeprefix(f"{prefix}:user:")] = _typed(fields)
+    for key in store.scan_iter(f"{prefix}:audience:*"):
+        members = {member.decode() for member in store.smembers(key)}
+        outcome.audiences[key.decode().removeprefix(f"{prefix}:audience:")] = members
+    return outcome
+
+
+def is_same(found: Any, wanted: Any) -> bool:
+    """Compare a profile or a change: exactly, but for the last decimal of scores and values."""
+    return found == wanted or found == _near(wanted)
+
+
 def assert_same(found: Outcome, wanted: Outcome) -> None:
     """Compare everything: exactly, but for the last decimal of scores and values."""
     assert found.profiles.keys() == wanted.profiles.keys()
     for user_id, profile in wanted.profiles.items():
-        one = found.profiles[user_id]
-        assert one == profile or one == _near(profile), user_id
+        assert is_same(found.profiles[user_id], profile), user_id
     assert found.audiences == wanted.audiences
     assert found.dead_letters == wanted.dead_letters
     assert found.changes.keys() == wanted.changes.keys()
     for user_id, changes in wanted.changes.items():
         assert len(found.changes[user_id]) == len(changes), user_id
         for one, other in zip(found.changes[user_id], changes, strict=True):
-            assert one == other or one == _near(other), f"{user_id}:{other['seq']}"
+            assert is_same(one, other), f"{user_id}:{other['seq']}"
 
 
 def read_all(kafka: KafkaServer, topic: str) -> list[Any]:

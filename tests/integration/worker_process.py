@@ -40,19 +40,30 @@ def write_settings(folder: Path, valkey: ValkeyServer, kafka: KafkaServer, chang
 class WorkerProcess:
     """One `tierwise run`; it dies with the test."""
 
-    def __init__(self, settings: Path, name: str = "worker", options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: Path,
+        name: str = "worker",
+        options: Sequence[str] = (),
+        program: Sequence[str] = ("flows.cli",),
+    ) -> None:
         self.port = free_port()
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
         env |= {"PYTHONPATH": str(REPOSITORY), "TIERWISE_HTTP__PORT": str(self.port)}
         if cache := os.environ.get("TIERWISE_KERNEL_CACHE"):
             env["TIERWISE_KERNEL_CACHE"] = cache
-        command = [sys.executable, "-m", "flows.cli", "run", "--settings", str(settings), *options]
+        command = [sys.executable, "-m", *program, "run", "--settings", str(settings), *options]
         self._child = Child(name, command, env)
 
     @property
     def pid(self) -> int:
         """Name the process."""
         return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """Tell how it ended, None while it runs."""
+        return self._child.exit_code
 
     @property
     def log(self) -> str:

