@@ -22,7 +22,7 @@ from flows.load import ShardLoader
 from flows.log import log
 from flows.measure import Measure
 from flows.membership import Membership, open_consumer
-from flows.pipeline import build
+from flows.pipeline import build, guarded
 from flows.progress import Progress
 from flows.score import Score
 from flows.source import Reader, Source
@@ -131,7 +131,17 @@ def assemble(
     emit = Emit(relay, progress, measure)
     writer = Writer(commit, emit, progress)
     guard = TopicGuard(TopicLook(settings.kafka, topics), topics, on_offset_gap, progress, clock)
-    membership = Membership(consumer, store, topics, progress, guard, _announcer(settings), writer.settle)
+    scored = guarded(score, progress)
+    membership = Membership(
+        consumer,
+        store,
+        topics,
+        progress,
+        guard,
+        _announcer(settings),
+        writer.settle,
+        lambda released: writer.hand_over(scored(list(released))),
+    )
     reader = Reader(
         consumer,
         membership,

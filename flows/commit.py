@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from flows.clock import Clock
-from flows.items import Claimed, Committed, Dropped, Due, Erased, Released, Scored, Tick, Written
+from flows.items import Claimed, Committed, Dropped, Due, Erased, Flush, Released, Scored, Tick, Written
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
@@ -86,6 +86,8 @@ class Commit:
                     if owned := self._owned.pop(partition, None):  # Otherwise its last write failed.
                         self._progress.settled[partition] = owned.claim.token
                     self._store.forget(partition)
+                    written.append(item)
+                case Flush():
                     written.append(item)
                 case Tick():
                     written += self.trim()

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
-from flows.items import Committed, Dropped, Released, Tick, Written
+from flows.items import Committed, Dropped, Flush, Released, Tick, Written
 from flows.measure import Measure
 from flows.progress import Progress
 from sinks.relay import Relay
+
+FLUSH_S = 1.0
+"""How long a hand-over waits for the broker; what is not confirmed by then the next owner looks for."""
 
 
 class Emit:
@@ -25,6 +28,9 @@ class Emit:
                         self._relay.publish(partition, entries, published)
                 case Released(partition) | Dropped(partition):
                     self._relay.forget(partition)
+                case Flush():
+                    self._relay.flush(FLUSH_S)
+                    self.note()
                 case Tick():
                     self.note()
 

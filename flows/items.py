@@ -95,6 +95,11 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
+class Flush:
+    """Ask for a short wait until what is durable is published, too: somebody else is to go on with it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """Carry outbox entries that are durable, in the order of publishing, and the ids of those published already."""
 
@@ -110,7 +115,7 @@ class Dropped:
     partition: int
 
 
-Read = Claimed | Released | RawBatch | AtEnd | Tick
+Read = Claimed | RawBatch | AtEnd | Tick
 Decoded = Claimed | Released | EventBatch | AtEnd | Tick
-Due = Claimed | Released | Scored | Erased | Tick
-Written = Committed | Released | Dropped | Tick
+Due = Claimed | Released | Scored | Erased | Flush | Tick
+Written = Committed | Released | Dropped | Flush | Tick

@@ -36,6 +36,10 @@ class OffsetOutOfRange(Exception):
         self.topic, self.partition, self.offset = topic, partition, offset
 
 
+class GroupRefused(Exception):
+    """Say why the broker does not let us into the consumer group, and what to do."""
+
+
 def open_consumer(kafka: Mapping[str, str], group: str) -> Consumer:
     """Connect a consumer that reads what it is told and commits nothing by itself."""
     settings = {**GROUP_SETTINGS, **kafka, "group.id": group, **_fixed_settings()}
@@ -63,6 +67,7 @@ class Membership:
         guard: says whether the topics still are those that the stored offsets are of.
         announce: told of every assignment, with the partition numbers.
         settle: waits until nothing is being written, so that a claim does not meet a write of the claim before.
+        hand_over: takes shards through all stages that are to be given back, while they are still ours.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Membership:
         guard: TopicGuard,
         announce: Callable[[list[int]], None],
         settle: Callable[[], None],
+        hand_over: Callable[[list[Released]], None],
     ) -> None:
         self._consumer = consumer
         self._store = store
@@ -82,8 +88,9 @@ class Membership:
         self._guard = guard
         self._announce = announce
         self._settle = settle
+        self._hand_over = hand_over
         self._claims: dict[int, Claim] = {}
-        self._news: list[Claimed | Released] = []
+        self._news: list[Claimed] = []
         self._has_changed = False
 
     @property
@@ -102,8 +109,13 @@ class Membership:
         self._consumer.unsubscribe()
         self.subscribe()
 
-    def take_news(self) -> list[Claimed | Released]:
-        """Hand over what changed since the last call, oldest first."""
+    def leave(self) -> None:
+        """Leave the group, with nothing left to hand over, so that others take over at once."""
+        self._claims.clear()
+        self._consumer.close()
+
+    def take_news(self) -> list[Claimed]:
+        """Answer what was claimed since the last call, oldest first."""
         news, self._news = self._news, []
         return news
 
@@ -144,11 +156,10 @@ class Membership:
 
     def _on_revoke(self, _consumer: Consumer, revoked: list[TopicPartition]) -> None:
         self._has_changed = True
-        self._settle()
         self._progress.assigned = False
         log("info", "partitions.revoked", partitions=sorted({one.partition for one in revoked}))
         self._release_all()
-        self._consumer.unassign()
+        self._consumer.unassign()  # From here on the group goes on, and the next owner may claim.
 
     def _claim_all(self, partitions: Sequence[int]) -> None:
         if partitions:
@@ -159,18 +170,18 @@ class Membership:
     def _claim(self, partition: int) -> None:
         claim = self._store.claim(partition)
         self._guard.place(claim)
-        # A commit for the claim before this one would only be fenced now.
-        self._news = [one for one in self._news if one != Released(partition)]
         self._claims[partition] = claim
         self._progress.claimed(partition, [claim.offsets.get(topic) for topic in self._topics])
         self._news.append(Claimed(claim))
         log("info", "shard.claimed", shard=partition, number=claim.number, offsets=claim.offsets or None)
 
     def _release_all(self) -> None:
+        if self._claims:
+            self._hand_over([Released(partition) for partition in self._claims])
         for partition in self._claims:
-            self._news.append(Released(partition))
             self._progress.released(partition)
         self._claims.clear()
+        self._news.clear()
 
     def _start_offsets(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [
@@ -184,6 +195,8 @@ def raise_consumer_error(error: KafkaError, topic: str | None, partition: int, o
     """Raise what reading cannot go on after; librdkafka heals everything else by itself."""
     if error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
         raise OffsetOutOfRange(topic or "", partition, offset)
+    if remedy := REMEDIES.get(error.code()):
+        raise GroupRefused(f"{error.str()}: {remedy}")
     if error.fatal() or error.code() in UNREADABLE:
         raise KafkaException(error)
     log("warn", "consumer.failed", topic=topic, partition=partition, error=error.str())
@@ -197,3 +210,10 @@ UNREADABLE = (
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError._AUTHENTICATION,
 )
+
+REMEDIES = {
+    KafkaError.INVALID_SESSION_TIMEOUT: "set kafka.session.timeout.ms between the broker's "
+    "group.min.session.timeout.ms and group.max.session.timeout.ms",
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group has members that are no tierwise workers; set another group",
+}
+"""librdkafka would try to join for ever."""

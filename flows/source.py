@@ -136,7 +136,7 @@ class Reader(StatelessSourcePartition[Read]):
 
         Not named `close`: the engine would call that when the source ends, before the last trim.
         """
-        self._consumer.close()
+        self._membership.leave()
 
     def _read(self) -> list[Read]:
         self._heal()

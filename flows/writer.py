@@ -14,7 +14,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from flows.commit import Commit
 from flows.emit import Emit
-from flows.items import Due
+from flows.items import Due, Flush, Released
 from flows.progress import Progress
 
 NOTE_S = 0.02
@@ -43,6 +43,13 @@ class Writer(StatelessSinkPartition[Due]):
             self._waiting.extend(items)
             self._progress.begin_writing()
             self._has_news.notify_all()
+
+    def hand_over(self, items: Sequence[Due]) -> None:
+        """Take what is due before shards are given back; return when it is stored, and published if that goes fast."""
+        released = [item for item in items if isinstance(item, Released)]
+        scored = [item for item in items if not isinstance(item, Released)]
+        self.write_batch([*scored, Flush(), *released])
+        self.settle()
 
     def settle(self, timeout_s: float | None = None) -> None:
         """
