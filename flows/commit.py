@@ -22,6 +22,9 @@ from sinks.output_tail import OutputTail
 from sinks.profile_encoder import ProfileEncoder
 from sinks.shard_store import Claim, ShardStore
 
+QUIET_LOOK_MS = 1_000
+"""How often a shard without writes is compared with the store, a round trip each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
@@ -38,6 +41,7 @@ class _Owned:
     place: tuple[dict[str, int], dict[str, int], int | None]
     """Offsets, marks and watermark as last written."""
     tails: dict[str, int]
+    seen_number: int = -1
 
 
 class Commit:
@@ -70,6 +74,7 @@ class Commit:
         self._clock = clock
         self._measure = measure
         self._owned: dict[int, _Owned] = {}
+        self._next_look_ms = 0
 
     def __call__(self, items: Sequence[Due]) -> list[Written]:
         """Take one batch of items."""
@@ -91,6 +96,7 @@ class Commit:
                     written.append(item)
                 case Tick():
                     written += self.trim()
+                    written += self._look_at_quiet_shards()
                     written.append(item)
         return written
 
@@ -104,6 +110,23 @@ class Commit:
                     partition, partial(self._write_place, owned, (), self._stamp_of(owned.claim))
                 )
         return results
+
+    def _look_at_quiet_shards(self) -> list[Written]:
+        """Learn of a store that went back while nothing was written, as a write would."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms < self._next_look_ms:
+            return []
+        self._next_look_ms = now_ms + QUIET_LOOK_MS
+        results: list[Written] = []
+        for partition, owned in list(self._owned.items()):
+            if owned.claim.number == owned.seen_number:
+                results += self._fenced(partition, partial(self._check, owned.claim))
+            owned.seen_number = owned.claim.number
+        return results
+
+    def _check(self, claim: Claim) -> list[OutboxEntry]:
+        self._store.check(claim)
+        return []
 
     def _take(self, claim: Claim) -> list[Written]:
         place = (dict(claim.offsets), dict(claim.marks), claim.watermark_ms)

@@ -10,7 +10,7 @@ from flows.measure import Measure
 from flows.progress import Progress
 from scoring.events import EventBatch
 from scoring.shard import Shard
-from sinks.errors import StoreUnavailable
+from sinks.errors import StoreFenced, StoreRolledBack, StoreUnavailable
 from sinks.shard_store import Claim, ShardStore
 
 ERASE_REQUESTS_MS = 500
@@ -81,8 +81,8 @@ class Score:
                         held.shard.reach(item.topic, item.offset)
                         fed.add(item.partition)
                 case Claimed(claim):
-                    self._take(claim)
-                    due.append(item)
+                    if self._take(claim):
+                        due.append(item)
                 case Released(partition):
                     self._advance(fed & {partition})
                     due += self._plans([partition])
@@ -95,12 +95,15 @@ class Score:
         self._advance(fed)
         return due
 
-    def _take(self, claim: Claim) -> None:
+    def _take(self, claim: Claim) -> bool:
+        """Load a shard; tell whether it is the one that was claimed."""
         started_ms = self._clock.monotonic_ms()
         shard = self._unparked(claim)
         event = "shard.kept" if shard else "shard.loaded"
         if shard is None:
             shard = self._load(claim, self._store, self._progress.beat)
+            if not self._is_confirmed(claim):
+                return False
         now_ms = self._clock.monotonic_ms()
         self._held[claim.partition] = _Held(
             claim, shard, at_end=[False] * self._topic_count, heard_ms=[now_ms] * self._topic_count
@@ -108,6 +111,20 @@ class Score:
         if account := self._progress.shards.get(claim.partition):
             account.loaded = True
         log("info", event, shard=claim.partition, users=len(shard.users), ms=now_ms - started_ms)
+        return True
+
+    def _is_confirmed(self, claim: Claim) -> bool:
+        try:
+            self._store.confirm(claim)
+        except StoreFenced as error:
+            self._progress.lost(claim.partition)
+            log("warn", "load.fenced", shard=claim.partition, action="drop", error=error)
+            return False
+        except StoreRolledBack as error:
+            self._progress.rolled_back.add(claim.partition)
+            log("warn", "load.overtaken", shard=claim.partition, action="load again", error=error)
+            return False
+        return True
 
     def _park(self, partition: int) -> None:
         """

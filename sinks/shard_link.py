@@ -41,7 +41,8 @@ class ShardLink:
     def __init__(self, pipe: RedisPipe, meta: bytes) -> None:
         self._pipe = pipe
         self._guard: Guard | None = None
-        self._watch = packed("WATCH", meta) + packed("HMGET", meta, keyspace.TOKEN, keyspace.NUMBER)
+        self._look = ("HMGET", meta, keyspace.TOKEN, keyspace.NUMBER)
+        self._watch = packed("WATCH", meta) + packed(*self._look)
 
     def drop(self) -> None:
         """Close the connection; the next use opens a new one and begins a new watch."""
@@ -51,6 +52,14 @@ class ShardLink:
     def ask(self, *command: Argument) -> Any:
         """Send one command and answer its reply."""
         return self._pipe.ask(*command)
+
+    def is_untouched(self) -> bool:
+        """Tell whether nobody has touched the meta hash since the watch began; without a watch nobody can tell."""
+        return self._guard is not None and self.transact([], 0)
+
+    def peek(self) -> Guard:
+        """Answer what the meta hash holds now, whatever watch there is."""
+        return _guard_from(self.ask(*self._look))
 
     def watch_all(self, key: bytes) -> dict[bytes, bytes]:
         """Begin a watch on a hash and answer all of it."""

@@ -15,7 +15,9 @@ from sinks.outbox import OutboxEntry
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
 from sinks.shard_link import Guard, NotNow, Retry, ShardLink
 
-_EARLIER_TOKENS_MAX = 16
+_EARLIER_TOKENS_MAX = (
+    256  # Each rebalance takes one; a store that goes back further looks like another owner's.
+)
 _SALT_BYTES = 16
 _ROWS_PER_PAGE = 2_000
 _ENTRIES_PER_PAGE = 1_000
@@ -109,6 +111,35 @@ class ShardStore:
                 yield list(page), list(page.values())
             if cursor == b"0":
                 return
+
+    def confirm(self, claim: Claim) -> None:
+        """
+        Make sure that what was loaded is what we claimed: an empty transaction under the watch of the claim.
+
+        Rows may have been read while a successor wrote, or from a store that was back for a moment. Token and
+        number cannot show that once the store stands at our claim again.
+
+        Raises:
+            StoreFenced, StoreRolledBack: it is not, or nobody can tell: claim and load again.
+        """
+        link = self._link(claim.partition)
+        try:
+            if link.is_untouched():
+                return
+            _refuse_other_state(claim, link.peek())
+        except (NotNow, *LINK_ERRORS):
+            link.drop()
+        raise StoreRolledBack(f"shard {claim.partition:02d}: the store was not the same while it was loaded")
+
+    def check(self, claim: Claim) -> None:
+        """Look whether the shard is as our last write left it; a store that does not answer is for the next write."""
+        link = self._link(claim.partition)
+        try:
+            guard = link.peek()
+        except LINK_ERRORS:
+            link.drop()
+            return
+        _refuse_other_state(claim, guard)
 
     def load_outbox(self, claim: Claim) -> list[OutboxEntry]:
         """Answer the entries that were written and not yet trimmed, oldest first."""
@@ -207,7 +238,7 @@ class ShardStore:
 
     def _claim_once(self, partition: int) -> Claim:
         link, meta = self._link(partition), self._keys.meta(partition)
-        claim = _claim_from(partition, secrets.token_hex(16), link.watch_all(meta), self._topics)
+        claim = _claim_from(partition, secrets.token_hex(8), link.watch_all(meta), self._topics)
         earlier = " ".join(claim.earlier_tokens)
         command = packed(
             "HSET",

@@ -95,6 +95,37 @@ def test_claim__finds_what_the_last_owner_wrote(
     assert stored[0] == entry(b"1").numbered(1, 0)
 
 
+def test_confirm__passes_only_what_nobody_touched(
+    shards: ShardStore, others: ShardStore, store: redis.Redis, keys: Keyspace
+) -> None:
+    """A load counts when nobody claimed or restored the shard meanwhile, even if all looks as it was again."""
+    claim = shards.claim(PARTITION)
+    shards.confirm(claim)
+    shards.confirm(claim)
+    claimed = store.hgetall(keys.meta(PARTITION))
+    others.claim(PARTITION)
+    store.delete(keys.meta(PARTITION))
+    store.hset(keys.meta(PARTITION), mapping=claimed)
+    with pytest.raises(StoreRolledBack, match="while it was loaded"):
+        shards.confirm(claim)
+    again = shards.claim(PARTITION)
+    others.claim(PARTITION)
+    with pytest.raises(StoreFenced):
+        shards.confirm(again)
+
+
+def test_check__sees_a_store_that_went_back_in_silence(
+    shards: ShardStore, store: redis.Redis, keys: Keyspace
+) -> None:
+    """Without any write of ours, an older number is found; the number that we left is fine."""
+    claim = shards.claim(PARTITION)
+    write_offsets(shards, claim, 3)
+    shards.check(claim)
+    store.hset(keys.meta(PARTITION), "number", claim.number - 1)
+    with pytest.raises(StoreRolledBack):
+        shards.check(claim)
+
+
 def test_load_rows__yields_each_of_many_users_once(shards: ShardStore, keys: Keyspace) -> None:
     """A shard of many pages is loaded whole."""
     claim = shards.claim(PARTITION)

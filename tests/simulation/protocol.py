@@ -56,12 +56,12 @@ class Protocol:
     trims_after_delivery: bool = True
     delivered_means_all_before_too: bool = True
     stops_at_a_failed_delivery: bool = True
-    resume: Resume = Resume.ALL
+    resume: Resume = Resume.OWN_TAIL
 
-    looks_when_quiet: bool = False
-    """Not in the real code: look at the fence at a Tick without a write, so that a quiet rollback is seen."""
-    confirms_what_it_loads: bool = False
-    """Not in the real code: an empty transaction behind the load, under the claim's watch, finds it untouched."""
+    looks_when_quiet: bool = True
+    """Look at the fence at a Tick without a write, so that a quiet rollback is seen."""
+    confirms_what_it_loads: bool = True
+    """An empty transaction behind the load, under the claim's watch, finds it untouched."""
 
 
 REAL = Protocol()

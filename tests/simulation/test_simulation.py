@@ -113,9 +113,9 @@ def test_limit__a_restore_may_give_an_id_to_another_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("protocol", "is_seen"), [(REAL, False), (replace(REAL, looks_when_quiet=True), True)]
+    ("protocol", "is_seen"), [(replace(REAL, looks_when_quiet=False), False), (REAL, True)]
 )
-def test_limit__a_restore_in_silence_is_seen_with_the_next_write(protocol: Protocol, is_seen: bool) -> None:
+def test_look__sees_a_restore_in_silence(protocol: Protocol, is_seen: bool) -> None:
     """A store that goes back while nothing is written stays back, unless owners look at their fence."""
     for seed in seeds_of("restore", LIMIT_SEEDS // 4):
         setup, schedule = drawn(seed)
@@ -158,17 +158,17 @@ def until_written(world: World, worker: int) -> None:
 
 @pytest.mark.parametrize("happens", [restored_while_loading, overtaken_while_loading])
 @pytest.mark.parametrize("confirms", [False, True])
-def test_limit__what_is_loaded_may_be_of_another_store(
+def test_confirmation__finds_what_was_loaded_from_another_store(
     happens: Callable[[World], None], confirms: bool
 ) -> None:
     """
     Rows read behind a claim count as those of its token and number, whatever the store was at that moment.
 
-    It takes a store that is back at exactly our claim before our first write. An empty transaction behind the
-    load would notice.
+    It takes a store that is back at exactly our claim before our first write. The empty transaction behind the
+    load notices.
     """
     setup = Setup(users=1, workers=2 if happens is overtaken_while_loading else 1)
-    world = World(setup, replace(REAL, confirms_what_it_loads=confirms))
+    world = World(setup, replace(REAL, confirms_what_it_loads=confirms, looks_when_quiet=False))
     world.log.append(0, 0, "u0", 1, "loud")
     happens(world)
     world.heal()
