@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 WORKERS ?= 2
+REDIS ?= redis-server
 ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-bounds faults soak check bench lock clean
+.PHONY: help demo test test-kafka test-redis test-bounds faults soak check bench lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +24,14 @@ test: $(READY)  ## Run all tests, on real embedded servers.
 # Needs Java 17 or newer and Maven, which fetches the broker into build/; without them these tests skip.
 test-kafka: $(READY)  ## Run the tests of what only Apache Kafka has, on one that is started here.
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/kafka $(ARGS)
+
+# All but the tests of the embedded servers themselves; or those that ARGS names.
+test-redis: $(READY)  ## Run the tests that use the store once more, on redis-server in place of Valkey.
+	@command -v $(REDIS) >/dev/null || \
+		{ echo "make test-redis needs redis-server; install it, or name one: make REDIS=/path/to/redis-server" >&2; exit 2; }
+	TIERWISE_TEST_STORE=$(REDIS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+		--ignore tests/integration/test_embedded.py --ignore tests/integration/test_demo.py \
+		$(or $(ARGS),tests/integration)
 
 # The kernels have no bounds checks of their own; these are compiled with them, into a cache apart.
 test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.

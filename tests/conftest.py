@@ -1,5 +1,7 @@
 """Real servers and fresh names for tests. This file starts a server once a pytest process, on demand."""
 
+import os
+import subprocess
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,24 @@ from sinks.outbox import Kind
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
 PARTITIONS = 4
+STORE_PROGRAM = os.environ.get("TIERWISE_TEST_STORE")
+"""The server to test on in place of the embedded Valkey, such as redis-server."""
+
+
+def pytest_report_header() -> str:
+    """Name the store that the tests run on."""
+    if STORE_PROGRAM is None:
+        return "store: embedded Valkey"
+    version = subprocess.run((STORE_PROGRAM, "--version"), capture_output=True, text=True, check=True)
+    return f"store: {version.stdout.strip()}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_settings_from_outside() -> None:
+    """Let no settings of somebody else's tierwise, and no switch of ours, reach the commands under test."""
+    for name in list(os.environ):
+        if name.startswith("TIERWISE_") and name != "TIERWISE_KERNEL_CACHE":
+            del os.environ[name]
 
 
 @dataclass(frozen=True)
@@ -38,10 +58,15 @@ class Topics:
         return {"change": self.changes, "dead_letter": self.dead_letters}
 
 
+def start_store(port: int | None = None, folder: Path | None = None) -> ValkeyServer:
+    """Start the store that the tests run on: see start_valkey."""
+    return start_valkey(port, folder, program=STORE_PROGRAM)
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[ValkeyServer]:
-    """Run one Valkey for all tests of this process."""
-    with start_valkey() as server:
+    """Run one store for all tests of this process."""
+    with start_store() as server:
         yield server
 
 
@@ -54,7 +79,7 @@ def kafka() -> Iterator[KafkaServer]:
 
 @pytest.fixture
 def store(valkey: ValkeyServer) -> Iterator[redis.Redis]:
-    """Connect to the test Valkey; replies are bytes."""
+    """Connect to the store of the tests; replies are bytes."""
     with redis.Redis.from_url(valkey.url) as client:
         yield client
 

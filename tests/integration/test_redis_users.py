@@ -7,10 +7,10 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from flows.dev.embedded import ValkeyServer, start_valkey
+from flows.dev.embedded import ValkeyServer
 from scoring.policy import Policy
 from sinks.profile_reader import ProfileReader
-from tests.conftest import REPOSITORY, Topics
+from tests.conftest import REPOSITORY, Topics, start_store
 from tests.integration.bench import Bench
 from tests.integration.outcome import assert_same, expected, story
 from tests.integration.worker_process import WorkerProcess
@@ -43,7 +43,7 @@ DENIED_TO_WORKERS = (
 @pytest.fixture
 def guarded(prefix: str) -> Iterator[ValkeyServer]:
     """Run a store that knows the users of config/redis-users.acl, and nobody else."""
-    with start_valkey() as server:
+    with start_store() as server:
         admin = redis.from_url(server.url)
         for line in (REPOSITORY / "config" / "redis-users.acl").read_text(encoding="utf-8").splitlines():
             if line.startswith("user "):

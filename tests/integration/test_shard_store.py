@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from flows.dev.embedded import ValkeyServer, start_valkey
+from flows.dev.embedded import ValkeyServer
 from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxEntry
@@ -16,6 +16,7 @@ from sinks.profile_encoder import ProfileEncoder
 from sinks.profile_reader import ProfileReader
 from sinks.redis_pipe import packed
 from sinks.shard_store import Claim, ShardStore
+from tests.conftest import start_store
 from tests.unit.test_profile_encoder import LADDERS, Twin, chunk_of, policy_of, random_users
 
 TOPICS = ("clickstream", "orders")
@@ -308,7 +309,7 @@ def test_claim__through_a_lossy_line_still_owns_the_shard(
 
 def test_write__that_redis_has_no_memory_for_writes_nothing(prefix: str, keys: Keyspace) -> None:
     """Out of memory the whole write is refused; it succeeds as soon as there is memory again."""
-    with start_valkey() as server, redis.Redis.from_url(server.url) as client:
+    with start_store() as server, redis.Redis.from_url(server.url) as client:
         shards = ShardStore(server.url, prefix, TOPICS, retry_s=0.5)
         claim = shards.claim(PARTITION)
         write_row(shards, claim, keys, b"before")
@@ -372,7 +373,7 @@ def test_write__two_shards_racing_for_a_new_user_cannot_both_win(
 
 def test_write__without_a_server_gives_up_in_time(prefix: str, keys: Keyspace) -> None:
     """A store that stays away ends in StoreUnavailable, and the write can be made when it is back."""
-    server = start_valkey()
+    server = start_store()
     shards = ShardStore(server.url, prefix, TOPICS, timeout_s=0.3, retry_s=0.5)
     claim = shards.claim(PARTITION)
     server.pause()

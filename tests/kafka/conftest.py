@@ -12,11 +12,12 @@ from tests.kafka.jars import jars, missing_programs
 __all__ = ["bench", "load", "one_topic", "policy"]
 
 REQUIRED = "TIERWISE_REQUIRE_KAFKA"
+IS_REQUIRED = bool(os.environ.get(REQUIRED))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once why all of these tests were skipped."""
-    if (reason := _missing()) and not os.environ.get(REQUIRED):
+    if (reason := _missing()) and not IS_REQUIRED:
         terminalreporter.write_line(f"tests/kafka skipped: {reason}")
 
 
@@ -24,7 +25,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """Run one Apache Kafka for all tests of this process."""
     if reason := _missing():
-        if os.environ.get(REQUIRED):
+        if IS_REQUIRED:
             pytest.fail(f"{reason}, and {REQUIRED} is set")
         pytest.skip(reason)
     with ApacheKafka(jars(), tmp_path_factory.mktemp("kafka")) as broker:
