@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_explain(commands)
     _add_erase(commands)
     _add_dead_letters(commands)
+    _add_rekey(commands)
     _add_dev(commands)
     return parser
 
@@ -133,6 +134,15 @@ def _add_dead_letters(commands: "Commands") -> None:
         action.add_arguments(one)
         _add_settings(one)
         one.set_defaults(run=_dead_letters, act=action.act)
+
+
+def _add_rekey(commands: "Commands") -> None:
+    from flows.rekey.command import REKEY_TEXT, add_rekey_arguments, run_rekey
+
+    command = _command(commands, "rekey", "copy a topic into one keyed by user_id", REKEY_TEXT)
+    add_rekey_arguments(command)
+    _add_settings(command)
+    command.set_defaults(run=run_rekey)
 
 
 def _add_dev(commands: "Commands") -> None:

@@ -30,7 +30,7 @@ def check_topics(
     A shard is one partition number of every input topic, so unequal numbers would tear users apart.
     """
     admin = AdminClient({**kafka, "log_level": 0})
-    found = _topics_of(admin, wait_s)
+    found = partition_counts(admin, wait_s)
     missing = [topic for topic in inputs if topic not in found]
     if missing:
         raise UnfitTopics(
@@ -42,14 +42,16 @@ def check_topics(
         listed = ", ".join(f"{topic} has {count}" for topic, count in counts.items())
         raise UnfitTopics(
             f"topics.input: all must have the same number of partitions, but {listed}; "
-            'run "tierwise rekey" to copy a topic into one with that number, keyed by user_id'
+            'run "tierwise rekey --from TOPIC --to NEW_TOPIC" to copy one into the number of the others, keyed by '
+            "user_id, and name NEW_TOPIC in its place"
         )
     partitions = next(iter(counts.values()))
     _create(admin, [topic for topic in outputs if topic not in found], partitions)
     return partitions
 
 
-def _topics_of(admin: AdminClient, wait_s: float) -> dict[str, int]:
+def partition_counts(admin: AdminClient, wait_s: float = BROKER_WAIT_S) -> dict[str, int]:
+    """Answer the number of partitions of every topic; wait for a broker."""
     give_up_s = time.monotonic() + wait_s
     while True:
         try:

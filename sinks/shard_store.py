@@ -326,7 +326,8 @@ class ShardStore:
                 raise NotCopartitioned(
                     f"{NotCopartitioned.code}: user {user!r} of shard {partition:02d} is owned by shard "
                     f"{_text(owner):0>2}: its events are spread over several partitions; "
-                    'run "tierwise rekey" to copy the topics into one keyed by user_id'
+                    'run "tierwise rekey --from TOPIC --to NEW_TOPIC" for each input topic, and score the copies under '
+                    "another prefix"
                 )
 
 

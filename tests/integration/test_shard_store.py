@@ -348,7 +348,7 @@ def test_write__of_a_user_of_another_shard_is_refused(
     with pytest.raises(NotCopartitioned) as refused:
         shards.write_chunk(second, packed("HSET", profile, "shard", "7"), 1, new_user_keys=[profile])
     assert str(refused.value).startswith("not_copartitioned: user 'u42' of shard 07 is owned by shard 03")
-    assert "tierwise rekey" in str(refused.value)
+    assert "tierwise rekey --from" in str(refused.value)
     assert store.hget(profile, "shard") == b"3"
     assert store.hget(keys.meta(PARTITION), "number") is None
     shards.write_chunk(first, packed("HSET", profile, "seq", "2"), 1, new_user_keys=[profile])

@@ -25,7 +25,7 @@ def test_worker__refuses_topics_of_unequal_partitions(bench: Bench) -> None:
         assert worker.wait_end() == 2
         assert "event=topics.refused" in worker.log
         assert f"{bench.topics.orders} has 4, {bench.prefix}.wide has 7" in worker.log
-        assert "rekey" in worker.log
+        assert "tierwise rekey --from" in worker.log
 
 
 def test_worker__refuses_missing_topics(bench: Bench) -> None:
@@ -61,7 +61,7 @@ def test_worker__stops_at_a_user_of_two_shards(bench: Bench) -> None:
         bench.sender.send([Message("clickstream", key, json.dumps(again).encode(), now_ms())])
         assert worker.wait_end() == 1
         assert "not_copartitioned" in worker.log
-        assert "tierwise rekey" in worker.log
+        assert "tierwise rekey --from" in worker.log
         assert "stack backtrace" not in worker.log
 
 

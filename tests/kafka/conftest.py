@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from flows.dev.embedded import create_topics
 from tests.integration.conftest import bench, load, one_topic, policy
+from tests.integration.rekey_process import Hop
 from tests.kafka.broker import ApacheKafka
 from tests.kafka.jars import jars, missing_programs
 
@@ -37,6 +40,15 @@ def kafka(apache: ApacheKafka) -> ApacheKafka:
     """Give the broker, up again if the test before left it down."""
     apache.start()
     return apache
+
+
+@pytest.fixture
+def hop(kafka: ApacheKafka, prefix: str, tmp_path: Path) -> Hop:
+    """Prepare a copy from 3 partitions to 4."""
+    hop = Hop(kafka, prefix, tmp_path)
+    create_topics(kafka.bootstrap, [hop.source], 3)
+    create_topics(kafka.bootstrap, [hop.target], 4)
+    return hop
 
 
 def _missing() -> str:

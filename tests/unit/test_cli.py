@@ -1,5 +1,6 @@
 """Tests of the command: what it offers, what it prints, how it ends."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ from tests.conftest import REPOSITORY
 
 GOOD = "prefix: shop\n"
 BAD_SETTINGS = "prefix: shop\ncommit_intervall: 1s\nallowed_lateness: 14 dyas\n"
-COMMANDS = ("run", "demo", "check", "explain", "dead-letters", "dev")
+COMMANDS = ("run", "demo", "check", "explain", "dead-letters", "rekey", "dev")
 INNER = ("dead-letters list", "dead-letters show", "dead-letters replay", "dev up")
+REKEY = ["--from", "raw", "--to", "keyed"]
 BAD_POLICY = "policy: p\nversion: 1\ncurrency: XXL\nevents: {}\n"
 
 
@@ -52,7 +54,15 @@ def test_help__of_each_command_tells_what_it_does(command: str, capsys: pytest.C
     assert len(shown.splitlines()) > 4
 
 
-@pytest.mark.parametrize("arguments", [[], ["rate"], ["run", "--speed", "9"], ["explain"], ["dev"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *([], ["rate"], ["run", "--speed", "9"], ["explain"], ["dev"]),
+        *(["rekey", *REKEY[:2]], ["rekey", *REKEY[2:]]),
+        *(["rekey", *REKEY, "--partitions", wrong] for wrong in ("0", "-4", "four")),
+        ["rekey", *REKEY, "--partitioner", "random"],
+    ],
+)
 def test_usage__that_is_wrong_ends_with_2(arguments: list[str]) -> None:
     """No command, an unknown one, an unknown option or a missing argument: exit code 2."""
     try:
@@ -78,7 +88,7 @@ def test_check__names_every_problem_of_both_files(tmp_path: Path, capsys: pytest
     assert all(path in shown for path in ("$.commit_intervall: ", "$.allowed_lateness: ", "$.currency: "))
 
 
-@pytest.mark.parametrize("command", [["run"], ["explain", "u1"], ["dead-letters", "list"]])
+@pytest.mark.parametrize("command", [["run"], ["explain", "u1"], ["dead-letters", "list"], ["rekey", *REKEY]])
 def test_commands__do_not_start_with_wrong_settings(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +101,20 @@ def test_check__does_not_compile_kernels() -> None:
     """Checking a policy stays quick: it needs no kernel."""
     code = "import sys; from flows.cli import main; main(['check']); sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=False).returncode == 0
+
+
+def test_commands__that_errors_and_documents_name_can_be_typed() -> None:
+    """A way out that is told with its options is one that the program takes."""
+    texts = [
+        path.read_text(encoding="utf-8")
+        for room in ("flows", "sinks")
+        for path in (REPOSITORY / room).rglob("*.py")
+    ]
+    texts += [path.read_text(encoding="utf-8") for path in (REPOSITORY / "docs").glob("*.md")]
+    named = [found for text in texts for found in re.findall(r"\btierwise (rekey --[^\"`\n]+)", text)]
+    assert len(named) > 3
+    for command in named:
+        build_parser().parse_args(command.split())
 
 
 def test_parser__is_called_tierwise() -> None:

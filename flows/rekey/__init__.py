@@ -1,0 +1,1 @@
+"""What `tierwise rekey` does: copy a topic into one that is keyed by user."""
