@@ -54,7 +54,7 @@ class Row:
     @property
     def is_good(self) -> bool:
         """Tell whether nothing happened where nothing may, and something where it must."""
-        return self.result.is_clean and not self.control.found.is_clean
+        return self.result.is_clean and self.control.is_broken
 
     def collect(self) -> None:
         """Wait for the worlds; repeat the control with other seeds until it shows what is missing."""
@@ -62,7 +62,7 @@ class Row:
             self.result += world.result()
         for attempt in range(1, CONTROL_ATTEMPTS + 1):
             self.control += self._next_control.result()
-            if not self.control.found.is_clean or attempt == CONTROL_ATTEMPTS:
+            if self.control.is_broken or attempt == CONTROL_ATTEMPTS:
                 return
             self._next_control = self._submit_control(attempt)
 
@@ -73,7 +73,7 @@ class Row:
                 print(
                     f"         {name}{one.misses} injuries missed, {one.restarts} workers ended by themselves"
                 )
-        if self.result.failure or self.control.found.is_clean:
+        if self.result.failure or not self.control.is_broken:
             print(self.result.failure or self.control.failure, flush=True)
 
     def _submit_control(self, attempt: int) -> Future[Result]:

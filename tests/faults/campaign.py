@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.policy_file import load_policy
+from flows.dev.child import ChildFailed
 from tests.faults import on_broker, on_store, on_workers
 from tests.faults.audit import Audit, audit
-from tests.faults.world import World
+from tests.faults.world import NotRecovered, World
 from tests.integration.worker_process import POLICY
 
 HITS_PER_WORLD = 12
@@ -43,7 +44,13 @@ class Fault:
 
 @dataclass
 class Result:
-    """What became of one fault in one world, or added up over several."""
+    """
+    What became of one fault in one world, or added up over several.
+
+    Attributes:
+        failure: why it could not be carried out to its end.
+        is_stuck: whether the last worker, which has all safeguards, could not go on with what it found.
+    """
 
     hits: int = 0
     misses: int = 0
@@ -51,11 +58,17 @@ class Result:
     found: Audit = field(default_factory=Audit)
     recoveries_s: list[float] = field(default_factory=list)
     failure: str = ""
+    is_stuck: bool = False
 
     @property
     def is_clean(self) -> bool:
         """Tell whether everything came out as if nothing had happened."""
         return self.found.is_clean and not self.failure and self.hits > 0
+
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether something came out wrong, or never."""
+        return self.hits > 0 and (self.is_stuck or not self.found.is_clean)
 
     def __add__(self, other: "Result") -> "Result":
         return Result(
@@ -65,6 +78,7 @@ class Result:
             self.found + other.found,
             self.recoveries_s + other.recoveries_s,
             self.failure or other.failure,
+            self.is_stuck or other.is_stuck,
         )
 
 
@@ -92,7 +106,7 @@ FAULTS = (
     ),
     Fault(
         "storm", "three workers started, stopped and killed at random",
-        on_workers.storm, "no_outbox", 10, 100, 10,
+        on_workers.storm, "no_outbox", 8, 100, 8,
     ),
     Fault("rollback", "the store set back to an older snapshot", on_store.roll_back, "at_least", 4, 50),
     Fault(
@@ -140,8 +154,7 @@ def run(fault: Fault, count: int, seed: int, is_control: bool) -> Result:
             result.failure = traceback.format_exc(limit=3)
         try:
             if is_control or not result.failure:
-                world.finish()
-                result.found = audit(world, load_policy(POLICY))
+                _finish(world, result)
         except Exception:
             result.failure += traceback.format_exc(limit=3)
         finally:
@@ -149,3 +162,12 @@ def run(fault: Fault, count: int, seed: int, is_control: bool) -> Result:
     result.hits, result.misses, result.restarts = world.hits, world.misses, world.restarts
     result.recoveries_s = world.recoveries_s
     return result
+
+
+def _finish(world: World, result: Result) -> None:
+    try:
+        world.finish()
+    except (NotRecovered, ChildFailed):
+        result.is_stuck = True
+        raise
+    result.found = audit(world, load_policy(POLICY))

@@ -46,9 +46,9 @@ def control_text(fault: Fault, control: Result) -> str:
     """Say what a worker without the safeguard did."""
     if control.hits == 0:
         return f"`{fault.sabotage}`: not hit"
-    outcome = str(control.found)
-    if control.found.is_clean:
-        outcome = "no word" if control.failure else "DID NOT BREAK"
+    outcome = "never went on" if control.is_stuck else "DID NOT BREAK"
+    if not control.found.is_clean:
+        outcome = str(control.found)
     return f"`{fault.sabotage}` ({control.hits} hits): {outcome}"
 
 

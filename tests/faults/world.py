@@ -21,6 +21,8 @@ DUPLICATES_PER_USER = 1
 LINGER_MS = "100"
 """How long a change waits in the producer: long enough that many are on their way at any moment."""
 WAIT_S = 60.0
+CONTROL_WAIT_S = 15.0
+"""Workers without a safeguard may never go on."""
 ATTEMPTS_PER_HIT = 10
 
 
@@ -52,6 +54,7 @@ class World:
         self.folder = folder
         self.random = random.Random(seed)
         self.sabotage = sabotage
+        self._patience_s = CONTROL_WAIT_S if sabotage else WAIT_S
         self.appendonly = appendonly
         self.commit_interval = commit_interval
         self.hits = 0
@@ -132,12 +135,12 @@ class World:
         except redis.RedisError:
             return 0
 
-    def wait(self, holds: Callable[[], bool], what: str, seconds: float = WAIT_S) -> None:
+    def wait(self, holds: Callable[[], bool], what: str) -> None:
         """Return once the condition holds; workers that end meanwhile are started again."""
-        give_up_s = time.monotonic() + seconds
+        give_up_s = time.monotonic() + self._patience_s
         while not holds():
             if time.monotonic() > give_up_s:
-                raise NotRecovered(f"{what} not within {seconds:g} s; {self._last_words()}")
+                raise NotRecovered(f"{what} not within {self._patience_s:g} s; {self._last_words()}")
             self.keep_up()
             time.sleep(0.003)
 
@@ -208,7 +211,7 @@ class World:
                 self.drop(worker)
             self.leaving.clear()
             self.sabotage = None
-            self.start_worker()
+            self.start_worker().wait_ready()
         self.wait(lambda: self._is_done(count), "the end of the stream")
         for worker in [*self.workers, *self.leaving]:
             if (code := worker.stop()) != 0:
