@@ -88,7 +88,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=names, help=", ".join(names))
     parser.add_argument("--count", type=int, help="how often each fault must hit, instead of the usual")
     parser.add_argument("--seed", type=int, default=1, help="of stories and moments")
-    parser.add_argument("--jobs", type=int, default=2, help="worlds side by side")
+    parser.add_argument("--jobs", type=int, default=3, help="worlds side by side")
     parser.add_argument("--save", action="store_true", help="write the table into docs/reliability.md")
     return parser.parse_args()
 

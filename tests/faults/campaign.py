@@ -102,7 +102,7 @@ FAULTS = (
     ),
     Fault(
         "second-owner", "a second owner by mistake",
-        on_workers.second_owner, "no_fence", 2, 20, is_hot=True, commit_interval="400ms",
+        on_workers.second_owner, "no_outbox", 2, 20, 4,
     ),
     Fault(
         "storm", "three workers started, stopped and killed at random",
