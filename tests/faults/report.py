@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from statistics import quantiles
@@ -55,7 +54,7 @@ def control_text(fault: Fault, control: Result) -> str:
 def save(rows: list[str], command: str) -> None:
     """Put the table, with date, versions and command, between the marks of the page."""
     text = PAGE.read_text(encoding="utf-8")
-    made = f"Made {datetime.now(UTC):%Y-%m-%d} by `{command}` at {_commit()}; {_versions()}."
+    made = f"Made {datetime.now(UTC):%Y-%m-%d} by `{command}`; {_versions()}."
     table = "\n".join((HEAD, *rows))
     pattern = re.compile(f"(?<={BEGIN}\n).*?(?={END})", re.S)
     PAGE.write_text(pattern.sub(lambda _: f"{made}\n\n{table}\n", text), encoding="utf-8")
@@ -73,10 +72,3 @@ def _versions() -> str:
     packages = [f"{shown} {version(name)}" for shown, name in names.items()]
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
     return ", ".join([f"Valkey {store}", *packages, machine])
-
-
-def _commit() -> str:
-    asked = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return f"commit {asked.stdout.strip() or 'unknown'}"
