@@ -120,8 +120,8 @@ def test_decode__takes_up_to_the_message_that_passes_the_bound(
     )
     assert "tierwise run --accept-dead-letters" in line
 
-    assert decode([raw(GOOD, first=14), AtEnd(0, 0)]) == []
-    others = [raw(GOOD, topic=1), raw(GOOD, partition=1), AtEnd(0, 1), AtEnd(1, 0)]
+    assert decode([raw(GOOD, first=14), AtEnd(0, 0, 99)]) == []
+    others = [raw(GOOD, topic=1), raw(GOOD, partition=1), AtEnd(0, 1, 99), AtEnd(1, 0, 99)]
     assert len(decode(others)) == 4
 
 
@@ -153,5 +153,5 @@ def test_decode__counts_anew_with_each_claim(decode: Decode, progress: Progress,
 
 def test_decode__without_a_limit_takes_everything() -> None:
     """The limit is off by default: then rubbish without end is set aside."""
-    (batch, end) = Decode(Decoder(shop_policy(), 300_000), None)([raw(*[b""] * 2_000), AtEnd(0, 0)])
-    assert (len(batch), end) == (2_000, AtEnd(0, 0))
+    (batch, end) = Decode(Decoder(shop_policy(), 300_000), None)([raw(*[b""] * 2_000), AtEnd(0, 0, 99)])
+    assert (len(batch), end) == (2_000, AtEnd(0, 0, 99))
