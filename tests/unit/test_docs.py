@@ -181,9 +181,10 @@ def test_readme__measured_numbers_are_those_of_the_results(
     assert f"| {shown} us |" in measured
 
 
-def test_readme__share_of_the_ceiling_is_that_of_the_result() -> None:
+@pytest.mark.parametrize("name", ["end_to_end", "end_to_end_job"])
+def test_readme__share_of_the_ceiling_is_that_of_the_result(name: str) -> None:
     """What one worker makes of a stream is quoted as the committed median."""
-    shares = json.loads((RESULTS / "end_to_end.json").read_text(encoding="utf-8"))["share_of_ceiling"]
+    shares = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["share_of_ceiling"]
     assert f"| {three_digits(median(shares))} | `make bench" in text_of("README.md")
 
 
