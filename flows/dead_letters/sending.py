@@ -27,7 +27,9 @@ class LetterSender:
     """
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
-        self._producer = Producer({**kafka, **SETTINGS})
+        self._producer = Producer(
+            {**kafka, **SETTINGS, "log_level": 3}
+        )  # It warns of every setting meant for consumers.
         self.sent: Counter[str] = Counter()
         self.failed: dict[Place, str] = {}
         self._open: set[Place] = set()
