@@ -1,6 +1,6 @@
 """This file turns the kernels' record of changes into changes with names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -89,9 +89,16 @@ class ChangeRecords:
             next_rung=above.name if above else None,
             next_points=max(0.0, above.enter_at - score) if above else None,
             falls_at_ms=None if fact[X_FALLS_AT] == NEVER else fact[X_FALLS_AT],
-            why=tuple(
-                (feature, None if value != value else value, earned)
-                for feature, value, earned in zip(features, values, points, strict=False)
-            ),
+            why=reasons(features, values, points),
             policy=self._label,
         )
+
+
+def reasons(
+    features: Sequence[str], values: Sequence[float], points: Sequence[float]
+) -> tuple[tuple[str, float | None, float], ...]:
+    """Name the parts of a score in policy order; an undefined feature, NaN, has no value."""
+    return tuple(
+        (feature, None if value != value else value, earned)
+        for feature, value, earned in zip(features, values, points, strict=False)
+    )

@@ -118,8 +118,8 @@ class LadderChange(msgspec.Struct, frozen=True):
     """
     Hold one move of one user on one ladder, as the change topic publishes it.
 
-    `to_rung` and `score` are None when the user was erased, `why` is empty then. `why` lists (feature, value
-    or None when undefined, points) of all parts in policy order; `policy` is the label, `ecommerce@1`.
+    `to_rung` is None when the user was erased. `why` lists (feature, value or None when undefined, points)
+    of all parts in policy order; `policy` is the label, `ecommerce@1`.
     """
 
     user_id: str
@@ -131,7 +131,7 @@ class LadderChange(msgspec.Struct, frozen=True):
     to_rank: int | None
     cause: str
     cause_event_id: str | None
-    score: float | None
+    score: float
     effective_at_ms: int
     previous_since_ms: int
     next_rung: str | None

@@ -1,39 +1,49 @@
 """This file makes the last changes of a user who is erased."""
 
+import numpy as np
+
+from scoring.change_records import reasons
 from scoring.events import LadderChange
-from scoring.policy import Policy
 from scoring.row import AS_OF, LADDER_WORDS, RUNG, SEQ, SINCE
+from scoring.step import explain
 from scoring.user_rows import UserRows
 
 
-def farewell(policy: Policy, users: UserRows, row: int, watermark_ms: int) -> list[LadderChange]:
-    """
-    Answer one change without a rung to go to for every ladder and for every tag that is on, in policy order.
-
-    They say where the user was and nothing that was known about them: no score, no reason.
-    """
-    own, ladders_at = users.state.rows[row].tolist(), users.compiled.layout.ladders_at
-    words = [ladders_at + LADDER_WORDS * number for number in range(len(policy.ladders))]
-    left = [(one, at) for one, at in zip(policy.ladders, words, strict=True) if not one.tag or own[at + RUNG]]
-    return [
-        LadderChange(
-            user_id=users.index.user(row).decode(),
-            seq=own[SEQ] + number,
-            ladder=ladder.name,
-            from_rung=ladder.rungs[own[at + RUNG]].name,
-            to_rung=None,
-            from_rank=own[at + RUNG],
-            to_rank=None,
-            cause="erase",
-            cause_event_id=None,
-            score=None,
-            effective_at_ms=max(own[AS_OF], watermark_ms),
-            previous_since_ms=own[at + SINCE],
-            next_rung=None,
-            next_points=None,
-            falls_at_ms=None,
-            why=(),
-            policy=policy.label,
+def farewell(users: UserRows, row: int, watermark_ms: int) -> list[LadderChange]:
+    """Answer one change without a rung to go to for every ladder and for every tag that is on, in policy order."""
+    compiled, policy = users.compiled, users.compiled.policy
+    scores = {score.name: score for score in policy.scores}
+    own = users.state.rows[row].tolist()
+    at_ms = max(own[AS_OF], watermark_ms)
+    changes: list[LadderChange] = []
+    for number, ladder in enumerate(policy.ladders):
+        at = compiled.layout.ladders_at + LADDER_WORDS * number
+        rank, score = own[at + RUNG], scores[ladder.score]
+        if ladder.tag and rank == 0:
+            continue
+        values, points = np.zeros(compiled.parts_max), np.zeros(compiled.parts_max)
+        explain(compiled.tables, users.state, row, number, at_ms, values, points)
+        why = reasons([part.feature for part in score.parts], values.tolist(), points.tolist())
+        earned = [part_points for _, _, part_points in why]
+        changes.append(
+            LadderChange(
+                user_id=users.index.user(row).decode(),
+                seq=own[SEQ] + len(changes) + 1,
+                ladder=ladder.name,
+                from_rung=ladder.rungs[rank].name,
+                to_rung=None,
+                from_rank=rank,
+                to_rank=None,
+                cause="erase",
+                cause_event_id=None,
+                score=sum(earned) if score.combine == "sum" else max(earned),
+                effective_at_ms=at_ms,
+                previous_since_ms=own[at + SINCE],
+                next_rung=None,
+                next_points=None,
+                falls_at_ms=None,
+                why=why,
+                policy=policy.label,
+            )
         )
-        for number, (ladder, at) in enumerate(left, start=1)
-    ]
+    return changes

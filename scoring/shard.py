@@ -4,14 +4,13 @@ Nothing here knows a broker, a store or a clock: what becomes of the messages is
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 from msgspec.structs import replace
 
 from scoring.change_records import ChangeRecords
-from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.commit_chunks import CHUNK_USERS, commit_chunks
+from scoring.commit_plan import CommitPlan
 from scoring.counters import Counters
 from scoring.decoder import event_id_of
 from scoring.erasure import ErasedUsers, Erasure, Marker
@@ -20,25 +19,18 @@ from scoring.farewell import farewell
 from scoring.ordering import no_marks, order_messages
 from scoring.rejudge import forget_unreachable, rejudge
 from scoring.row import (
-    AS_OF,
-    FALLS_AT,
     FIRST_SEEN,
-    LADDER_WORDS,
     NEWEST,
     NONE,
     OFFSETS,
-    ORDERS,
     SEQ,
-    SPEND,
 )
-from scoring.row import SINCE as ENTERED
 from scoring.state import C_DEADLINES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, CAUSE_TIME, Events
 from scoring.step import (
     APPLIED,
     DUPLICATE,
     IGNORED,
     REPLAYED,
-    describe,
     fire_deadlines,
     score_events,
 )
@@ -46,8 +38,6 @@ from scoring.tables import PolicyTables
 from scoring.topic_queue import TopicQueue, column
 from scoring.user_rows import UserRows
 
-Item = TypeVar("Item")
-CHUNK_USERS = 150  # Written whole. The store serves nobody else meanwhile: readers shall wait less than 3 ms.
 DETAILS = {
     Reason.TOO_LATE: "event_time: more than allowed_lateness behind the user's newest applied event",
     Reason.UNKNOWN_ORDER: "order_id: names no order of this user that is still remembered",
@@ -203,7 +193,7 @@ class Shard:
         if not self.users.exists(row):
             return Erasure(self.partition, user_id, digest, None, [])
         assert not self.users.state.dirty[row], "what the user changed is to be committed first"
-        changes = farewell(self.compiled.policy, self.users, row, self._watermark)
+        changes = farewell(self.users, row, self._watermark)
         own = self.users.state.rows[row]
         consumed = [queue.next_offset or 0 for queue in self._queues]
         offsets = own[OFFSETS : OFFSETS + len(self.topics)].tolist()
@@ -238,26 +228,17 @@ class Shard:
         rows = self.users.take_dirty()
         if not (self._moved or rows.shape[0] or self._dead_letters):
             return None
-        changes, dead_letters = _by_row(self.changes), _by_row(self._dead_letters)
-        cuts = self._cuts(rows, chunk_users)
-        chunks = [self._chunk(rows[first:last], changes, dead_letters) for first, last in pairwise(cuts)]
-        assert not changes, "a change of a user who is not written"
+        chunks, dead_letters = commit_chunks(self.users, rows, chunk_users, self.changes, self._dead_letters)
         plan = CommitPlan(
             partition=self.partition,
             chunks=chunks,
-            dead_letters=[letter for letters in dead_letters.values() for letter in letters],
+            dead_letters=dead_letters,
             next_offset=[queue.next_offset for queue in self._queues],
             marks=self.marks,
             watermark_ms=self.watermark_ms,
         )
         self.changes, self._dead_letters, self._moved = [], [], False
         return plan
-
-    def _cuts(self, rows: Int64s, chunk_users: int) -> list[int]:
-        """Cut where the next user would cost the store too much; who is written in part costs half of the others."""
-        is_whole = self.users.committed_seq[rows] != self.users.state.rows[rows, SEQ]
-        chunk = (np.cumsum(1 + is_whole) - 1) // (2 * chunk_users)
-        return [*np.flatnonzero(np.diff(chunk, prepend=-1)).tolist(), rows.shape[0]]
 
     def _score(self, events: Events, parts: list[tuple[EventBatch, Int64s, int]]) -> None:
         position, count = 0, events.order.shape[0]
@@ -321,42 +302,6 @@ class Shard:
             letter = DeadLetter(reason, detail, *where, batch.values[at] or b"", batch.envelope_of(at))
             self._dead_letters.append((int(events.row[i]), letter))
 
-    def _chunk(
-        self, rows: Int64s, changes: dict[int, list[LadderChange]], dead_letters: dict[int, list[DeadLetter]]
-    ) -> CommitChunk:
-        users, ladders = self.users, len(self.compiled.policy.ladders)
-        score = np.empty((rows.shape[0], ladders))
-        describe(self.compiled.tables, users.state, rows, score)
-        user_bytes, user_start = users.index.spans(rows)
-        row_bytes, row_start = users.pack(rows)
-        own = users.state.rows[rows]
-        at, end = self.compiled.layout.ladders_at, self.compiled.layout.ladders_at + LADDER_WORDS * ladders
-        rung = users.ranks(rows).astype(np.int8)
-        committed_rung = users.committed_rung[rows]
-        users.committed_rung[rows] = rung
-        whole = users.committed_seq[rows] != own[:, SEQ]
-        users.committed_seq[rows] = own[:, SEQ]
-        return CommitChunk(
-            user_bytes=user_bytes,
-            user_start=user_start,
-            row_bytes=row_bytes,
-            row_start=row_start,
-            as_of_ms=own[:, AS_OF].copy(),
-            seq=own[:, SEQ].copy(),
-            whole=whole,
-            first_seen_ms=own[:, FIRST_SEEN].copy(),
-            last_seen_ms=own[:, NEWEST].copy(),
-            orders=own[:, ORDERS].copy(),
-            spend_minor=own[:, SPEND].copy(),
-            rung=rung,
-            committed_rung=committed_rung,
-            since_ms=own[:, at + ENTERED : end : LADDER_WORDS].copy(),
-            score=score,
-            falls_at_ms=own[:, at + FALLS_AT : end : LADDER_WORDS].copy(),
-            changes=[change for row in rows.tolist() for change in changes.pop(row, ())],
-            dead_letters=[letter for row in rows.tolist() for letter in dead_letters.pop(row, ())],
-        )
-
 
 def _known(time_ms: int) -> int | None:
     return None if time_ms == NONE else time_ms
@@ -367,13 +312,6 @@ def _from_rung(change: LadderChange, left: Mapping[str, tuple[str, int]]) -> Lad
         return change
     name, rank = left[change.ladder]
     return replace(change, from_rung=name, from_rank=rank)
-
-
-def _by_row(pairs: list[tuple[int, Item]]) -> dict[int, list[Item]]:
-    grouped: dict[int, list[Item]] = {}
-    for row, item in pairs:
-        grouped.setdefault(row, []).append(item)
-    return grouped
 
 
 def _message(parts: list[tuple[EventBatch, Int64s, int]], i: int) -> tuple[EventBatch, int]:

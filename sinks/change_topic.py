@@ -42,7 +42,7 @@ class _Document(msgspec.Struct, omit_defaults=True, rename={"from_": "from"}):
     direction: str | UnsetType = UNSET
     cause: str | UnsetType = UNSET
     cause_event_id: str | None = None
-    score: float | None = None
+    score: float | UnsetType = UNSET
     effective_at: str | UnsetType = UNSET
     previous_since: str | UnsetType = UNSET
     next: _Next | None = None
@@ -89,7 +89,7 @@ def _document(change: LadderChange, effective_at: str) -> _Document:
         direction=change.direction,
         cause=change.cause,
         cause_event_id=change.cause_event_id,
-        score=None if change.score is None else points_rounded(change.score),
+        score=points_rounded(change.score),
         effective_at=effective_at,
         previous_since=time_text(change.previous_since_ms),
         next=None if above is None else _Next(above, points_rounded(change.next_points or 0.0)),
@@ -97,7 +97,6 @@ def _document(change: LadderChange, effective_at: str) -> _Document:
         why=[
             _Reason(feature, None if value is None else points_rounded(value), points_rounded(points))
             for feature, value, points in change.why
-        ]
-        or UNSET,
+        ],
         policy=change.policy,
     )

@@ -24,9 +24,9 @@ class Change(msgspec.Struct, rename={"from_rung": "from", "to_rung": "to"}):
     from_rank: int
     direction: str
     cause: str
+    score: float
     effective_at: str
-    score: float = 0.0
-    why: tuple[Part, ...] = ()
+    why: list[Part]
     to_rung: str | None = None
     to_rank: int | None = None
     cause_event_id: str | None = None

@@ -78,7 +78,9 @@ def test_erase__leaves_no_trace_and_no_way_back(
         assert told[-1] is None
         goodbyes = [one for one in told[:-1] if one is not None and one["cause"] == "erase"]
         assert [one["ladder"] for one in goodbyes][:3] == ["tier", "lifecycle", "aipl"]
-        assert all("to" not in one and "to_rank" not in one and "why" not in one for one in goodbyes)
+        assert not any(field in one for one in goodbyes for field in ("to", "to_rank", "next", "falls_at"))
+        assert 0 < goodbyes[0]["score"] <= float(before["tier.score"])
+        assert sum(part["points"] for part in goodbyes[0]["why"]) == pytest.approx(goodbyes[0]["score"])
         assert goodbyes[0]["from"] == before["tier"]
         assert [one["seq"] for one in told[:-1] if one is not None] == list(range(1, len(told)))
 
