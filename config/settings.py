@@ -78,6 +78,7 @@ class Settings:
     duplicates_per_user: int
     event_bytes_max: int
     dead_letter_limit: bool
+    direct_reading: bool
 
     def redacted(self) -> dict[str, Any]:
         """Answer the settings as their file would say them, passwords and keys hidden."""
@@ -104,6 +105,7 @@ class Settings:
             "duplicates_per_user": self.duplicates_per_user,
             "event_bytes_max": self.event_bytes_max,
             "dead_letter_limit": "on" if self.dead_letter_limit else "off",
+            "direct_reading": "on" if self.direct_reading else "off",
         }
 
 
@@ -162,6 +164,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         duplicates_per_user=int(draft.value("duplicates_per_user", default=1024)),
         event_bytes_max=int(draft.value("event_bytes_max", default=65536)),
         dead_letter_limit=draft.value("dead_letter_limit", default="off") == "on",
+        direct_reading=draft.value("direct_reading", default="on") == "on",
     )
 
 

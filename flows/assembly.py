@@ -18,6 +18,7 @@ from flows.commit import Commit, Stamp
 from flows.dead_letter_limit import DeadLetterLimit
 from flows.decode import Decode
 from flows.emit import Emit
+from flows.intake import open_intake
 from flows.load import ShardLoader
 from flows.log import log
 from flows.measure import Measure
@@ -100,6 +101,7 @@ def assemble(
     }
     relay = Relay(settings.kafka, outputs)
     consumer = open_consumer(settings.kafka, settings.group)
+    intake = open_intake(consumer, topics, settings.event_bytes_max, direct=settings.direct_reading)
     loader = ShardLoader(
         policy,
         topics,
@@ -137,6 +139,7 @@ def assemble(
         store,
         topics,
         progress,
+        intake.forward,
         guard,
         _announcer(settings),
         writer.settle,
@@ -144,6 +147,7 @@ def assemble(
     )
     reader = Reader(
         consumer,
+        intake,
         membership,
         topics,
         progress,

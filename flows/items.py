@@ -42,7 +42,7 @@ class RawBatch:
 
     partition: int
     topic: int
-    values: list[bytes | None]
+    values: Sequence[bytes | None]
     offsets: npt.NDArray[np.int64]
     ingest_time_ms: npt.NDArray[np.int64]
     envelope_of: EnvelopeOf

@@ -64,6 +64,7 @@ class Membership:
     shards, which fences every earlier owner: a clean hand-over is a courtesy, not what correctness rests on.
 
     Args:
+        forward: told which partitions are about to be assigned.
         guard: says whether the topics still are those that the stored offsets are of.
         announce: told of every assignment, with the partition numbers.
         settle: waits until nothing is being written, so that a claim does not meet a write of the claim before.
@@ -76,6 +77,7 @@ class Membership:
         store: ShardStore,
         topics: Sequence[str],
         progress: Progress,
+        forward: Callable[[list[TopicPartition]], None],
         guard: TopicGuard,
         announce: Callable[[list[int]], None],
         settle: Callable[[], None],
@@ -85,6 +87,7 @@ class Membership:
         self._store = store
         self._topics = tuple(topics)
         self._progress = progress
+        self._forward = forward
         self._guard = guard
         self._announce = announce
         self._settle = settle
@@ -150,7 +153,9 @@ class Membership:
         except (StoreError, ReadingRefused, BrokerUnavailable, KafkaException) as error:
             self._progress.fail(error)
             return
-        self._consumer.assign(self._start_offsets(partitions))
+        starts = self._start_offsets(partitions)
+        self._forward(starts)
+        self._consumer.assign(starts)
         self._progress.assigned = True
         self._announce(partitions)
 

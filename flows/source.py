@@ -4,20 +4,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bytewax.inputs import DynamicSource, StatelessSourcePartition
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from flows.clock import Clock
+from flows.intake import Intake
 from flows.items import AtEnd, RawBatch, Read, Tick
 from flows.log import log
 from flows.measure import Measure
 from flows.membership import Membership, OffsetOutOfRange
-from flows.messages import split
 from flows.progress import Progress
 from flows.start_offsets import deleted_unread, scored_and_lost
 from flows.stop import StopFlag
 from flows.topics import REQUEST_TIMEOUT_S
 
-BATCH_MESSAGES = 20_000
 WAIT_MS = 40
 """How long one read may wait, inside librdkafka: that costs an idle worker far less than being woken."""
 WAITING_MAX = 50_000
@@ -89,6 +88,7 @@ class Reader(StatelessSourcePartition[Read]):
     def __init__(
         self,
         consumer: Consumer,
+        intake: Intake,
         membership: Membership,
         topics: Sequence[str],
         progress: Progress,
@@ -99,8 +99,8 @@ class Reader(StatelessSourcePartition[Read]):
         commit_interval_ms: int,
     ) -> None:
         self._consumer = consumer
+        self._intake = intake
         self._membership = membership
-        self._topics = {topic: index for index, topic in enumerate(topics)}
         self._progress = progress
         self._clock = clock
         self._stop = stop
@@ -136,6 +136,7 @@ class Reader(StatelessSourcePartition[Read]):
 
         Not named `close`: the engine would call that when the source ends, before the last trim.
         """
+        self._intake.close()
         self._membership.leave()
 
     def _read(self) -> list[Read]:
@@ -145,16 +146,14 @@ class Reader(StatelessSourcePartition[Read]):
             self._settle(WAIT_MS / 1000)
             return []
         until_tick_ms = self._next_tick_ms - self._clock.monotonic_ms()
-        # Without shards there is nothing to read, and messages of the call that brings some would be dropped.
-        count = BATCH_MESSAGES if self._membership.partitions else 1
-        messages = self._consumer.consume(count, max(0, min(WAIT_MS, until_tick_ms)) / 1000)
+        messages = self._messages(max(0, min(WAIT_MS, until_tick_ms)) / 1000)
         if self._membership.has_changed():
             # These may be of the assignment before or of the one after. None of them counts yet: read again.
             self._brake.release()
             if messages:
                 self._membership.read_again()
                 messages = []
-        items: list[Read] = [*self._membership.take_news(), *self._split(messages)]
+        items: list[Read] = [*self._membership.take_news(), *messages]
         now_ms = self._clock.monotonic_ms()
         if now_ms >= self._next_tick_ms:
             self._next_tick_ms = now_ms + self._commit_interval_ms
@@ -163,9 +162,9 @@ class Reader(StatelessSourcePartition[Read]):
             items.append(Tick(self._clock.wall_ms()))
         return items
 
-    def _split(self, messages: Sequence[Message]) -> list[RawBatch | AtEnd]:
+    def _messages(self, timeout_s: float) -> list[RawBatch | AtEnd]:
         try:
-            return split(messages, self._topics)
+            return self._intake.read(timeout_s, is_assigned=bool(self._membership.partitions))
         except OffsetOutOfRange as error:
             place = TopicPartition(error.topic, error.partition)
             first, end = self._consumer.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S)

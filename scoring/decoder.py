@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 
 from scoring.events import DECODED, IGNORED_TYPE, Bytes, EnvelopeOf, EventBatch, Int64s, Reason, bare
 from scoring.hashing import hash_spans
+from scoring.joined import JoinedValues, joined
 from scoring.match import Matcher
 from scoring.policy import Policy
-from scoring.scan import NOT_UNDERSTOOD, PADDING, ScanColumns, gather_users, scan_batch
+from scoring.scan import NOT_UNDERSTOOD, ScanColumns, gather_users, scan_batch
 from scoring.scan_tables import compared_fields, scan_tables
 from scoring.wire import Rejection, WireEvent, WireReader, parse
 
@@ -48,10 +48,15 @@ class Decoder:
         ingest_time_ms: Int64s,
         envelope_of: EnvelopeOf = bare,
     ) -> EventBatch:
-        """Decode messages of one topic partition, given in offset order; none raises."""
+        """
+        Decode messages of one topic partition, given in offset order; none raises.
+
+        What comes joined has everything over `event_bytes_max` kept apart already.
+        """
         assert len(values) == offsets.shape[0] == ingest_time_ms.shape[0], (len(values), offsets.shape)
-        batch = empty_batch(partition, topic, values, offsets, ingest_time_ms, envelope_of)
-        text, message_start = self._lay_out(values)
+        laid_out = values if isinstance(values, JoinedValues) else joined(values, self._event_bytes_max)
+        batch = empty_batch(partition, topic, laid_out, offsets, ingest_time_ms, envelope_of)
+        text, message_start = laid_out.text, laid_out.start
         user_from, user_size = np.zeros(len(batch), np.int64), np.zeros(len(batch), np.int64)
         self._scan(batch, text, message_start, user_from, user_size)
         events = self._read_the_rest(batch)
@@ -59,21 +64,6 @@ class Decoder:
         np.cumsum(user_size, out=batch.user_start[1:])
         batch.user_bytes = gather_users(text, extra, user_from, batch.user_start)
         return batch
-
-    def _lay_out(self, values: Sequence[bytes | None]) -> tuple[Bytes, Int64s]:
-        """Join the messages as scan_batch wants them; tombstones and messages too large are left empty."""
-        texts = cast("Sequence[bytes]", values)
-        try:
-            sizes = _sizes(texts)
-        except TypeError:  # A tombstone has no length.
-            texts = [value or b"" for value in values]
-            sizes = _sizes(texts)
-        if sizes.max(initial=0) > self._event_bytes_max:
-            texts = [text if len(text) <= self._event_bytes_max else b"" for text in texts]
-            sizes = _sizes(texts)
-        message_start = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(sizes + 1, out=message_start[1:])
-        return np.frombuffer(b"\0".join((*texts, PADDING)), np.uint8), message_start
 
     def _scan(
         self, batch: EventBatch, text: Bytes, message_start: Int64s, user_from: Int64s, user_size: Int64s
@@ -139,10 +129,6 @@ class Decoder:
             batch.match[row] = self._matcher.mask(kind, event.texts, event.numbers(self._minor_digits))
 
 
-def _sizes(texts: Sequence[bytes]) -> Int64s:
-    return np.fromiter(map(len, texts), np.int64, len(texts))
-
-
 def event_id_of(value: bytes) -> str:
     """Read the event id of a message that was decoded before."""
     event_id = parse(value)["event_id"]
@@ -153,7 +139,7 @@ def event_id_of(value: bytes) -> str:
 def empty_batch(
     partition: int,
     topic: int,
-    values: Sequence[bytes | None],
+    values: JoinedValues,
     offsets: Int64s,
     ingest_time_ms: Int64s,
     envelope_of: EnvelopeOf,
@@ -163,7 +149,7 @@ def empty_batch(
     return EventBatch(
         partition=partition,
         topic=topic,
-        values=values if isinstance(values, list) else list(values),
+        values=values,
         details={},
         envelope_of=envelope_of,
         offset=offsets,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, NamedTuple
@@ -91,7 +91,7 @@ class EventBatch:
 
     partition: int
     topic: int
-    values: list[bytes | None]
+    values: Sequence[bytes | None]
     details: dict[int, str]
     envelope_of: EnvelopeOf
     offset: Int64s

@@ -11,7 +11,7 @@ from typing import Any
 import numba
 from numba.core import config as numba_config
 
-ROOMS_WITH_KERNELS = ("scoring", "sinks")
+ROOMS_WITH_KERNELS = ("scoring", "sinks", "flows/direct")
 
 
 def source_fingerprint() -> str:

@@ -40,7 +40,6 @@ from scoring.json_text import (
 from scoring.json_values import read_money, read_time
 
 NOT_UNDERSTOOD = -1  # A fate of the scan only: the checked path decides.
-PADDING = bytes(64)  # No step reads further behind the zero byte that ends a message.
 USER_ID_BYTES_MAX = 256
 
 NEEDED = 1 << EVENT_ID | 1 << USER_ID | 1 << TYPE | 1 << EVENT_TIME

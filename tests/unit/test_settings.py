@@ -33,7 +33,12 @@ http: {host: 127.0.0.1, port: 9108}
 """
 
 # Keys beyond those of the contract.
-OURS = {"duplicates_per_user": 1024, "event_bytes_max": 65536, "dead_letter_limit": "off"}
+OURS = {
+    "duplicates_per_user": 1024,
+    "event_bytes_max": 65536,
+    "dead_letter_limit": "off",
+    "direct_reading": "on",
+}
 
 
 def write(folder: Path, text: str) -> Path:
@@ -125,6 +130,7 @@ def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
         TIERWISE_WATERMARK__IDLE_AFTER="never",
         TIERWISE_DUPLICATES_PER_USER="16",
         TIERWISE_DEAD_LETTER_LIMIT="on",
+        TIERWISE_DIRECT_READING="off",
         HOME="/nowhere",
     )
     assert settings.prefix == "p"
@@ -136,6 +142,7 @@ def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
     assert settings.watermark.idle_after_ms is None
     assert settings.duplicates_per_user == 16
     assert settings.dead_letter_limit
+    assert not settings.direct_reading
 
 
 @pytest.mark.parametrize(
