@@ -1,4 +1,4 @@
-"""What tests of whole workers share. This file makes their benches."""
+"""What tests on real servers share. This file makes the benches of whole workers, and stores of shards."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +9,11 @@ import redis
 from config.policy_file import load_policy
 from flows.dev.embedded import KafkaServer, ValkeyServer
 from scoring.policy import Policy
+from sinks.keyspace import Keyspace
+from sinks.shard_store import ShardStore
 from tests.conftest import Topics
 from tests.integration.bench import Bench, Load
+from tests.integration.shard_writes import TOPICS
 from tests.integration.worker_process import POLICY
 
 
@@ -42,3 +45,25 @@ def load(one_topic: Bench) -> Iterator[Load]:
     running = Load(one_topic.sender)
     yield running
     running.finish()
+
+
+@pytest.fixture
+def keys(prefix: str) -> Keyspace:
+    """Name the keys of the test."""
+    return Keyspace(prefix)
+
+
+@pytest.fixture
+def shards(valkey: ValkeyServer, prefix: str) -> Iterator[ShardStore]:
+    """Open a store."""
+    store = ShardStore(valkey.url, prefix, TOPICS, retry_s=2.0)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def others(valkey: ValkeyServer, prefix: str) -> Iterator[ShardStore]:
+    """Open the store of another worker."""
+    store = ShardStore(valkey.url, prefix, TOPICS, retry_s=2.0)
+    yield store
+    store.close()

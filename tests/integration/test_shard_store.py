@@ -1,66 +1,19 @@
 """This file shows on a real Redis that a shard's writes are atomic, fenced, and applied exactly once."""
 
-import socket
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 
 from flows.dev.embedded import ValkeyServer
-from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack, StoreUnavailable
+from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack
 from sinks.keyspace import Keyspace
-from sinks.outbox import OutboxEntry
 from sinks.profile_encoder import ProfileEncoder
 from sinks.profile_reader import ProfileReader
 from sinks.redis_pipe import packed
-from sinks.shard_store import Claim, ShardStore
-from tests.conftest import start_store
+from sinks.shard_store import ShardStore
+from tests.integration.shard_writes import PARTITION, POLICY, entry, write_offsets, write_row
 from tests.unit.test_profile_encoder import LADDERS, Twin, chunk_of, policy_of, random_users
-
-TOPICS = ("clickstream", "orders")
-POLICY = {"policy": "shop", "version": 3}
-PARTITION = 7
-
-
-def entry(text: bytes) -> OutboxEntry:
-    """Make a change of user u."""
-    return OutboxEntry("change", b"u", (("ce_id", b"u:1"),), text)
-
-
-def write_row(store: ShardStore, claim: Claim, keys: Keyspace, row: bytes, **more: Any) -> list[OutboxEntry]:
-    """Write the row of user u in a chunk of its own."""
-    command = packed("HSET", keys.rows(claim.partition), "u", row)
-    return store.write_chunk(claim, command, 1, **more)
-
-
-def write_offsets(store: ShardStore, claim: Claim, offset: int, **more: Any) -> list[OutboxEntry]:
-    """Write a next offset for both topics."""
-    offsets = dict.fromkeys(TOPICS, offset)
-    return store.write_final(claim, offsets, {"orders": 99}, 88, POLICY, "layout-1", **more)
-
-
-@pytest.fixture
-def keys(prefix: str) -> Keyspace:
-    """Name the keys of the test."""
-    return Keyspace(prefix)
-
-
-@pytest.fixture
-def shards(valkey: ValkeyServer, prefix: str) -> Iterator[ShardStore]:
-    """Open a store."""
-    store = ShardStore(valkey.url, prefix, TOPICS, retry_s=2.0)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def others(valkey: ValkeyServer, prefix: str) -> Iterator[ShardStore]:
-    """Open the store of another worker."""
-    store = ShardStore(valkey.url, prefix, TOPICS, retry_s=2.0)
-    yield store
-    store.close()
 
 
 def test_claim__of_a_new_shard_is_empty(shards: ShardStore) -> None:
@@ -216,115 +169,6 @@ def test_write__trims_the_outbox_up_to_what_was_delivered(shards: ShardStore) ->
     assert [found.id for found in shards.load_outbox(claim)] == ["1-2", "2-0"]
 
 
-class LossyProxy:
-    """Passes bytes to Redis; on demand cuts a client off after its next EXEC has reached Redis, or before."""
-
-    def __init__(self, port: int) -> None:
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
-        self.loses_answers = 0
-        self.loses_writes = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        """Stop accepting."""
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client = self._listener.accept()[0]
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server:
-            threading.Thread(target=self._pass_on, args=(server, client), daemon=True).start()
-            while data := _received(client):
-                is_write = b"\r\nEXEC\r\n" in data
-                if is_write and self.loses_writes:
-                    self.loses_writes -= 1
-                    break
-                if is_write and self.loses_answers:
-                    self.loses_answers -= 1
-                    client.shutdown(socket.SHUT_WR)
-                    server.sendall(data)
-                    _received(server)
-                    break
-                server.sendall(data)
-
-    def _pass_on(self, server: socket.socket, client: socket.socket) -> None:
-        while data := _received(server):
-            try:
-                client.sendall(data)
-            except OSError:
-                return
-
-
-def _received(peer: socket.socket) -> bytes:
-    try:
-        return peer.recv(1 << 20)
-    except OSError:
-        return b""
-
-
-@pytest.fixture
-def proxy(valkey: ValkeyServer) -> Iterator[LossyProxy]:
-    """Stand between the store and Redis."""
-    proxy = LossyProxy(valkey.port)
-    yield proxy
-    proxy.close()
-
-
-@pytest.mark.parametrize(("answers", "writes"), [(1, 0), (0, 1), (1, 3), (0, 0)])
-def test_write__whose_answer_is_lost_is_applied_once(
-    proxy: LossyProxy, prefix: str, keys: Keyspace, store: redis.Redis, answers: int, writes: int
-) -> None:
-    """Whether the write or its answer was lost, it is there once in the end and the next one follows."""
-    shards = ShardStore(proxy.url, prefix, TOPICS, timeout_s=2.0, retry_s=20.0)
-    claim = shards.claim(PARTITION)
-    count = packed("HINCRBY", keys.rows(PARTITION), "u", 1)
-    proxy.loses_answers, proxy.loses_writes = answers, writes
-    for number in (1, 2):
-        written = shards.write_chunk(claim, count, 1, [entry(b"%d" % number)])
-        assert [found.id for found in written] == [f"{number}-0"]
-        assert store.hget(keys.rows(PARTITION), "u") == b"%d" % number
-    assert (proxy.loses_answers, proxy.loses_writes) == (0, 0)
-    assert [found.id for found in shards.load_outbox(claim)] == ["1-0", "2-0"]
-    shards.close()
-
-
-def test_claim__through_a_lossy_line_still_owns_the_shard(
-    proxy: LossyProxy, prefix: str, keys: Keyspace
-) -> None:
-    """A claim whose answer was lost is made again, and the claim that is answered can write."""
-    shards = ShardStore(proxy.url, prefix, TOPICS, timeout_s=2.0, retry_s=20.0)
-    proxy.loses_answers = 1
-    claim = shards.claim(PARTITION)
-    write_row(shards, claim, keys, b"ours")
-    shards.close()
-
-
-def test_write__that_redis_has_no_memory_for_writes_nothing(prefix: str, keys: Keyspace) -> None:
-    """Out of memory the whole write is refused; it succeeds as soon as there is memory again."""
-    with start_store() as server, redis.Redis.from_url(server.url) as client:
-        shards = ShardStore(server.url, prefix, TOPICS, retry_s=0.5)
-        claim = shards.claim(PARTITION)
-        write_row(shards, claim, keys, b"before")
-        client.config_set("maxmemory", "1mb")
-        with pytest.raises(StoreUnavailable, match="maxmemory"):
-            write_row(shards, claim, keys, b"refused", entries=[entry(b"x")])
-        assert client.hget(keys.rows(PARTITION), "u") == b"before"
-        assert client.hget(keys.meta(PARTITION), "number") == b"1"
-        assert client.exists(keys.outbox(PARTITION)) == 0
-        client.config_set("maxmemory", "0")
-        write_row(shards, claim, keys, b"after")
-        assert client.hget(keys.rows(PARTITION), "u") == b"after"
-        shards.close()
-
-
 def test_write__to_a_key_of_another_type_names_the_command(
     shards: ShardStore, keys: Keyspace, store: redis.Redis
 ) -> None:
@@ -352,38 +196,6 @@ def test_write__of_a_user_of_another_shard_is_refused(
     assert store.hget(profile, "shard") == b"3"
     assert store.hget(keys.meta(PARTITION), "number") is None
     shards.write_chunk(first, packed("HSET", profile, "seq", "2"), 1, new_user_keys=[profile])
-
-
-def test_write__two_shards_racing_for_a_new_user_cannot_both_win(
-    shards: ShardStore, keys: Keyspace, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A profile that appears between the look and the write stops the write."""
-    claim, profile = shards.claim(PARTITION), keys.user("u")
-    refuse = ShardStore._refuse_other_owner
-
-    def look_then_lose(self: ShardStore, *args: Any) -> None:
-        refuse(self, *args)
-        store.hset(profile, "shard", "3")
-
-    monkeypatch.setattr(ShardStore, "_refuse_other_owner", look_then_lose)
-    with pytest.raises(NotCopartitioned):
-        shards.write_chunk(claim, packed("HSET", profile, "shard", "7"), 1, new_user_keys=[profile])
-    assert store.hget(profile, "shard") == b"3"
-
-
-def test_write__without_a_server_gives_up_in_time(prefix: str, keys: Keyspace) -> None:
-    """A store that stays away ends in StoreUnavailable, and the write can be made when it is back."""
-    server = start_store()
-    shards = ShardStore(server.url, prefix, TOPICS, timeout_s=0.3, retry_s=0.5)
-    claim = shards.claim(PARTITION)
-    server.pause()
-    with pytest.raises(StoreUnavailable, match="write 1 of shard 07"):
-        write_row(shards, claim, keys, b"row")
-    with pytest.raises(StoreUnavailable):
-        list(shards.load_rows(claim))
-    server.resume()
-    shards.close()
-    server.close()
 
 
 def test_chunk__of_five_hundred_users_is_stored_as_the_twin_says(
