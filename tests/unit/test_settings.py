@@ -3,15 +3,12 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from config.check import check, problems_of
-from config.durations import format_duration, parse_duration
 from config.kafka_rules import ALLOWED, REFUSED
-from config.schema_check import SCHEMAS
 from config.settings import Settings, SettingsError, load_settings, redacted_url
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -359,50 +356,3 @@ def test_check__judges_settings_and_policy_together(elsewhere: Path) -> None:
     ]
     settings, policy, errors = check(path, {})
     assert (policy, len(errors), settings.policy) == (None, 2, policy_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "duration_ms"),
-    [
-        ("30d", 2_592_000_000),
-        ("24h", 86_400_000),
-        ("15m", 900_000),
-        ("10s", 10_000),
-        ("250ms", 250),
-        ("1.5h", 5_400_000),
-        ("0s", 0),
-    ],
-)
-def test_duration__reads_and_writes_each_unit(text: str, duration_ms: int) -> None:
-    """A duration reads as milliseconds, and what is written reads back the same."""
-    assert parse_duration(text) == duration_ms
-    assert parse_duration(format_duration(duration_ms)) == duration_ms
-
-
-@pytest.mark.parametrize("text", ["", "d", "10", "-5s", "5 parsecs", "0.5ms", "1e3s", "99999d", "٣d"])
-def test_duration__anything_else_is_refused(text: str) -> None:
-    """A duration without a unit, with a sign or beyond a century is an error, not a guess."""
-    with pytest.raises(ValueError, match=r"duration|unit|milliseconds|at most"):
-        parse_duration(text)
-
-
-@pytest.mark.parametrize("name", ["policy", "settings"])
-def test_schema__is_a_json_schema_that_refuses_unknown_keys(name: str) -> None:
-    """The shipped schemas are sound, and every mapping in them is closed or says what it holds."""
-    from jsonschema import Draft202012Validator
-
-    schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-    Draft202012Validator.check_schema(schema)
-    assert schema["additionalProperties"] is False
-    assert list(Draft202012Validator(schema).iter_errors({"no_such_key": 1}))
-
-
-def test_schema__states_the_defaults_that_hold(elsewhere: Path) -> None:
-    """A default that the schema of settings tells is the one that is used."""
-    document = load_settings(None, {}).redacted()
-    schema = json.loads((SCHEMAS / "settings.schema.json").read_text())
-    for key, inner in schema["properties"].items():
-        for name, leaf in inner.get("properties", {}).items():
-            assert leaf.get("default", document[key][name]) == document[key][name], (key, name)
-        if key != "policy" and "default" in inner:
-            assert inner["default"] == document[key], key
