@@ -3,20 +3,21 @@
 import sys
 import time
 
-from redis import Redis
 from redis.exceptions import RedisError
 
 from config.settings import Settings, redacted_url
 from sinks.erasure import ErasureDesk
+from sinks.redis_client import open_client
 
 DONE, FAILED = 0, 1
 POLL_S = 0.05
+RETRIES = 10  # About 3 s of refusals: a store that restarts meanwhile does not end the wait.
 
 
 def erase(settings: Settings, user_id: str, *, wait_s: float) -> int:
     """Have a user erased; answer the exit code. What is printed does not repeat the id."""
     try:
-        with Redis.from_url(settings.redis.url) as redis:
+        with open_client(settings.redis.url, retries=RETRIES) as redis:
             return _erase(ErasureDesk(redis, settings.prefix), user_id, wait_s)
     except RedisError as error:
         _say(f"{redacted_url(settings.redis.url)}: {error}")

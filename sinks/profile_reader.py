@@ -6,14 +6,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
-
 from sinks import keyspace
 from sinks.keyspace import Keyspace
-
-_RETRIES = 3
+from sinks.redis_client import TIMEOUT_S, open_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +55,8 @@ class StoredRow:
 class ProfileReader:
     """Read from Redis; any process may, at any time."""
 
-    def __init__(self, url: str, prefix: str, *, timeout_s: float = 5.0) -> None:
-        self._redis: Any = Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(ExponentialBackoff(), _RETRIES),  # Reading twice is harmless.
-        )
+    def __init__(self, url: str, prefix: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._redis: Any = open_client(url, timeout_s)
         self._keys = Keyspace(prefix)
 
     def profile(self, user_id: str) -> Profile | None:

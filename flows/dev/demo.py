@@ -11,7 +11,6 @@ from itertools import islice
 from pathlib import Path
 from types import FrameType
 
-import redis
 from rich.console import Console
 from rich.live import Live
 
@@ -26,6 +25,7 @@ from flows.dev.replay import replay
 from flows.dev.stack import CHANGES, PARTITIONS, POLICY, PREFIX, Stack, how_to_look
 from flows.dev.worker_metrics import CONSUMED, OUTBOX_PENDING, fetch_metrics
 from sinks.keyspace import Keyspace
+from sinks.redis_client import open_client
 
 EVENTS, USERS, RATE, SEED = 200_000, 5_000, 4_000.0, 1
 STORY_MS = 180 * 86_400_000  # Half a year: long enough to see the first ones churn.
@@ -85,7 +85,7 @@ class _Demo:
             stack.kafka.bootstrap, _messages(args), args.rate or (None if args.input else RATE)
         )
         self._feed = ChangeFeed(stack.kafka.client_settings, CHANGES, PARTITIONS)
-        self._store = redis.Redis.from_url(stack.valkey.url)
+        self._store = open_client(stack.valkey.url)
         self._lines = 0
         self._printed: Change | None = None
         self._settled_since = self._started = time.monotonic()

@@ -21,6 +21,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from flows.dev.child import Child, ChildFailed, free_port
+from sinks.redis_client import open_client
 
 READY_DEADLINE_S = 20.0
 PORT_ATTEMPTS = 5
@@ -202,7 +203,7 @@ def _ready(server: ServerType, answers: Callable[[], bool]) -> ServerType:
 
 def _valkey_answers(server: ValkeyServer) -> bool:
     try:
-        with redis.Redis.from_url(server.url, socket_timeout=2, retry=None) as client:
+        with open_client(server.url, 2.0, retries=0) as client:
             return (
                 client.info("server")["process_id"] == server.pid
             )  # Another server may have taken the port.
