@@ -7,10 +7,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flows.items import Claimed, Released
 from flows.log import log
+from flows.patience import BrokerUnavailable
 from flows.progress import Progress
 from flows.start_offsets import ReadingRefused
 from flows.topic_guard import TopicGuard
-from flows.topics import BrokerUnavailable
 from sinks.errors import StoreError
 from sinks.shard_store import Claim, ShardStore
 

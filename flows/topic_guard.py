@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from confluent_kafka import KafkaException
 
 from flows.clock import Clock
+from flows.patience import patiently
 from flows.progress import Progress
 from flows.start_offsets import place, refuse_changed, refuse_missing, refuse_unlike
-from flows.topic_look import Answer, Facts, TopicLook, patiently
+from flows.topic_look import Answer, Facts, TopicLook
 from sinks.shard_store import Claim
 
 LOOK_MS = 5_000
+WAIT_S = 120.0
+"""How long an assignment waits for a broker that ended after it had been made."""
 
 
 class TopicGuard:
@@ -48,9 +51,9 @@ class TopicGuard:
         """
         beat, wanted = self._progress.beat, tuple(partitions)
         self._asked = None  # What is on its way may be older.
-        self._facts = patiently(lambda: self._look.ask().take(), beat)
+        self._facts = patiently(lambda: self._look.ask().take(), WAIT_S, beat)
         refuse_unlike(self._facts, self._topics)
-        self._first_offsets = patiently(lambda: self._look.first_offsets(wanted), beat)
+        self._first_offsets = patiently(lambda: self._look.first_offsets(wanted), WAIT_S, beat)
 
     def place(self, claim: Claim) -> None:
         """Make a claim on one of these partitions say where reading goes on; ReadingRefused where it cannot."""

@@ -1,25 +1,18 @@
 """What Kafka says of the input topics while we read them. This file asks; it judges nothing."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from flows.log import log
-from flows.topics import BROKER_PAUSE_S, REQUEST_TIMEOUT_S, BrokerUnavailable
-
-Answered = TypeVar("Answered")
-
-WAIT_S = 120.0
-"""How long an assignment waits for a broker that ended after it had been made."""
+from flows.patience import UNKNOWN
+from flows.topics import REQUEST_TIMEOUT_S
 
 NO_ID = "A" * 22
 """How the zero id reads, which a broker gives that has no ids."""
-UNKNOWN = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +83,3 @@ class Answer:
             topic_id = str(found.topic_id)
             facts[topic] = TopicFacts(len(found.partitions), None if topic_id == NO_ID else topic_id)
         return facts
-
-
-def patiently(ask: Callable[[], Answered], beat: Callable[[], None], wait_s: float = WAIT_S) -> Answered:
-    """Ask until a broker answers; `beat` is called before each attempt."""
-    give_up_s = time.monotonic() + wait_s
-    while True:
-        beat()
-        try:
-            return ask()
-        except KafkaException as error:
-            if error.args[0].code() in UNKNOWN:
-                raise
-            if time.monotonic() > give_up_s:
-                raise BrokerUnavailable(f"kafka: no broker answered for {wait_s:.0f} s: {error}") from error
-            log("warn", "broker.awaited", error=error)
-            time.sleep(BROKER_PAUSE_S)

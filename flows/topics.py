@@ -1,24 +1,19 @@
 """This file looks at the topics before the worker joins: present, and of one number of partitions."""
 
-import time
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
 from flows.log import log
+from flows.patience import patiently
 
 BROKER_WAIT_S = 60.0
-BROKER_PAUSE_S = 1.0
 REQUEST_TIMEOUT_S = 10.0
 
 
 class UnfitTopics(Exception):
     """Say which topics cannot be worked with, and what to do."""
-
-
-class BrokerUnavailable(Exception):
-    """Say that no broker answered for as long as we were willing to wait."""
 
 
 def check_topics(
@@ -52,17 +47,8 @@ def check_topics(
 
 def partition_counts(admin: AdminClient, wait_s: float = BROKER_WAIT_S) -> dict[str, int]:
     """Answer the number of partitions of every topic; wait for a broker."""
-    give_up_s = time.monotonic() + wait_s
-    while True:
-        try:
-            metadata: ClusterMetadata = admin.list_topics(timeout=REQUEST_TIMEOUT_S)
-        except KafkaException as error:
-            if time.monotonic() > give_up_s:
-                raise BrokerUnavailable(f"kafka: no broker answered for {wait_s:.0f} s: {error}") from error
-            log("warn", "broker.awaited", error=error)
-            time.sleep(BROKER_PAUSE_S)
-        else:
-            return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
+    metadata: ClusterMetadata = patiently(lambda: admin.list_topics(timeout=REQUEST_TIMEOUT_S), wait_s)
+    return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
 
 
 def _create(admin: AdminClient, topics: Sequence[str], partitions: int) -> None:

@@ -8,9 +8,10 @@ from config.settings import Settings
 from flows.clock import SystemClock
 from flows.log import log, take_over_logging
 from flows.measure import Measure
+from flows.patience import BrokerUnavailable
 from flows.progress import Progress
 from flows.stop import StopFlag
-from flows.topics import BrokerUnavailable, UnfitTopics, check_topics
+from flows.topics import UnfitTopics, check_topics
 from scoring.policy import Policy
 from sinks.errors import TierwiseError
 from sinks.http import serve

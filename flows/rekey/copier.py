@@ -11,13 +11,14 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from config.settings import Settings
 from flows.log import log, take_over_logging
+from flows.patience import BrokerUnavailable
 from flows.rekey.bounded_call import Stuck
 from flows.rekey.source import CopyGap, SourceTopic
 from flows.rekey.target import CopyRefused, TargetTopic, Undone, said
 from flows.rekey.topics import Route, check_route, prepare_target
 from flows.rekey.user_key import user_key
 from flows.stop import StopFlag
-from flows.topics import BrokerUnavailable, UnfitTopics
+from flows.topics import UnfitTopics
 
 DONE, FAILED, UNFIT = 0, 1, 2
 BATCH_MESSAGES = 2_000
