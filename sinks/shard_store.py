@@ -15,9 +15,8 @@ from sinks.outbox import OutboxEntry
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
 from sinks.shard_link import Guard, NotNow, Retry, ShardLink
 
-_EARLIER_TOKENS_MAX = (
-    256  # Each rebalance takes one; a store that goes back further looks like another owner's.
-)
+# Each rebalance takes one; a store that goes back further looks like another owner's.
+_EARLIER_TOKENS_MAX = 256
 _SALT_BYTES = 16
 _ROWS_PER_PAGE = 2_000
 _ENTRIES_PER_PAGE = 1_000

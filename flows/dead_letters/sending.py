@@ -12,7 +12,12 @@ from sinks.dead_letters import ATTEMPT
 
 FLUSH_S = 90.0
 """More than a message may take: each is confirmed by then, or has failed."""
-SETTINGS = {"linger.ms": 5, "enable.idempotence": True, "delivery.timeout.ms": 60_000}
+SETTINGS = {
+    "linger.ms": 5,
+    "enable.idempotence": True,
+    "delivery.timeout.ms": 60_000,
+    "log_level": 3,  # Else it warns of every setting meant for consumers.
+}
 
 
 class LetterSender:
@@ -27,9 +32,7 @@ class LetterSender:
     """
 
     def __init__(self, kafka: Mapping[str, Any]) -> None:
-        self._producer = Producer(
-            {**kafka, **SETTINGS, "log_level": 3}
-        )  # It warns of every setting meant for consumers.
+        self._producer = Producer({**kafka, **SETTINGS})
         self.sent: Counter[str] = Counter()
         self.failed: dict[Place, str] = {}
         self._open: set[Place] = set()
