@@ -3,9 +3,9 @@
 import json
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 import redis
@@ -28,6 +28,18 @@ TOLERANCE = {"rel": 1e-9, "abs": 1.5e-6}
 def story(events: int, users: int, seed: int) -> list[Message]:
     """Generate a small shop's month."""
     return list(generate(events, users, seed, START_MS, START_MS + 30 * DAY_MS))
+
+
+class Broker(Protocol):
+    """What of a broker is asked for here, whichever one it is."""
+
+    @property
+    def bootstrap(self) -> str:
+        """Give its address."""
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """Give the settings of a consumer."""
 
 
 class Sender:
@@ -171,10 +183,17 @@ def assert_same(found: Outcome, wanted: Outcome) -> None:
             assert is_same(one, other), f"{user_id}:{other['seq']}"
 
 
-def read_all(kafka: KafkaServer, topic: str) -> list[Any]:
-    """Read a topic from its beginning to where it ends now."""
+def read_all(kafka: Broker, topic: str, settings: Mapping[str, str] | None = None) -> list[Any]:
+    """Read a topic from its beginning to where it ends now; `settings` go over those of the consumer."""
     consumer = Consumer(
-        {**kafka.client_settings, "group.id": f"{topic}.look", "enable.partition.eof": True, "log_level": 0}
+        {
+            **kafka.client_settings,
+            "group.id": f"{topic}.look",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "log_level": 0,
+            **(settings or {}),
+        }
     )
     try:
         partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions

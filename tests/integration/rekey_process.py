@@ -12,13 +12,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import yaml
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from flows.dev.child import Child
 from tests.conftest import REPOSITORY
+from tests.integration.outcome import Broker, read_all
 from tests.integration.worker_process import QUICK_GROUP
 
 END_DEADLINE_S = 60.0
@@ -26,18 +27,6 @@ STOP_DEADLINE_S = 15.0
 SENT_FROM_MS = 1_767_225_600_000
 QUICK_TRANSACTIONS = {"transaction.timeout.ms": "3000"}
 """So that a broker soon ends what a killed process left open."""
-
-
-class Broker(Protocol):
-    """What of a broker is asked for here, whichever one it is."""
-
-    @property
-    def bootstrap(self) -> str:
-        """Give its address."""
-
-    @property
-    def client_settings(self) -> dict[str, str]:
-        """Give the settings of a consumer."""
 
 
 class RekeyProcess:
@@ -146,7 +135,7 @@ class Hop:
 
     def copies(self, isolation: str = "read_committed") -> "Copies":
         """Read the target."""
-        return Copies(read_topic(self.kafka, self.target, isolation))
+        return Copies(read_all(self.kafka, self.target, {"isolation.level": isolation}))
 
     def assert_each_once(self) -> None:
         """Check that all that was sent is copied, nothing twice, once the broker has ended open transactions."""
@@ -180,33 +169,6 @@ class Copies:
         """Check that so many are there, some perhaps again, each user's in one partition."""
         assert set(self.times) == set(range(count))
         assert all(len(held) == 1 for held in self.partitions.values())
-
-
-def read_topic(kafka: Broker, topic: str, isolation: str = "read_committed") -> list[Any]:
-    """Read a topic from its beginning to where it ends now."""
-    consumer = Consumer(
-        {
-            **kafka.client_settings,
-            "group.id": f"{topic}.look",
-            "enable.partition.eof": True,
-            "isolation.level": isolation,
-            "enable.auto.commit": False,
-            "log_level": 0,
-        }
-    )
-    try:
-        partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        messages, ended = [], set()
-        while len(ended) < len(partitions):
-            for message in consumer.consume(10_000, 0.2):
-                if message.error():
-                    ended.add(message.partition())
-                else:
-                    messages.append(message)
-        return messages
-    finally:
-        consumer.close()
 
 
 class Feed:

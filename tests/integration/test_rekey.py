@@ -10,7 +10,8 @@ from config.settings import Topics as InputTopics
 from flows.dev.embedded import KafkaServer, create_topics
 from flows.rekey.topics import Route, prepare_target
 from flows.topics import UnfitTopics
-from tests.integration.rekey_process import Hop, read_topic
+from tests.integration.outcome import read_all
+from tests.integration.rekey_process import Hop
 
 NOON_MS = 1_767_268_800_000
 ODD = [
@@ -44,7 +45,7 @@ def test_rekey__changes_the_key_and_nothing_else(kafka: KafkaServer, prefix: str
     keys = [*USERS, *(key for key, *_ in ODD[len(USERS) :])]
     sent = [(key, *rest) for key, (_, *rest) in zip(keys, ODD, strict=True)]
     found = [
-        (one.key(), one.value(), one.headers(), one.timestamp()[1]) for one in read_topic(kafka, hop.target)
+        (one.key(), one.value(), one.headers(), one.timestamp()[1]) for one in read_all(kafka, hop.target)
     ]
     assert sorted(map(repr, found)) == sorted(map(repr, sent))
 
@@ -63,7 +64,7 @@ def test_rekey__joins_users_with_topics_of_other_producers(
     for number in range(60):
         producer.produce(other, key=f"u{number}", value=b"{}")
     assert producer.flush(10) == 0
-    placed = {one.key().decode(): {one.partition()} for one in read_topic(kafka, other)}
+    placed = {one.key().decode(): {one.partition()} for one in read_all(kafka, other)}
     partitions = hop.copies().partitions
     assert partitions == {user_id: placed[user_id] for user_id in partitions}
     assert len(set().union(*partitions.values())) == 5
@@ -82,7 +83,7 @@ def test_rekey__copies_a_backlog_by_time(kafka: KafkaServer, prefix: str, tmp_pa
         )
     assert producer.flush(30) == 0
     hop.run_to_end("--partitions", "1")
-    times = [one.timestamp()[1] for one in read_topic(kafka, hop.target)]
+    times = [one.timestamp()[1] for one in read_all(kafka, hop.target)]
     assert times == list(range(NOON_MS, NOON_MS + 40_000))
 
 

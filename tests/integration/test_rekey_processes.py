@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from flows.dev.embedded import KafkaServer, create_topics
-from tests.integration.rekey_process import Feed, Hop, copy_under_kills, read_topic
+from tests.integration.outcome import read_all
+from tests.integration.rekey_process import Feed, Hop, copy_under_kills
 
 
 def test_rekey__goes_on_where_it_was_stopped(kafka: KafkaServer, prefix: str, tmp_path: Path) -> None:
@@ -14,7 +15,7 @@ def test_rekey__goes_on_where_it_was_stopped(kafka: KafkaServer, prefix: str, tm
         process.wait_until(lambda: process.owned() == 3)
         for _ in range(5):
             hop.send(1_000, partitions=3)
-        process.wait_until(lambda: bool(read_topic(kafka, hop.target)))
+        process.wait_until(lambda: bool(read_all(kafka, hop.target)))
         assert process.stop() == 0, process.log
         first = process.counts()["copied"]
     assert first > 0

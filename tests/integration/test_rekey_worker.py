@@ -13,8 +13,8 @@ from scoring.events import Reason
 from scoring.policy import Policy
 from tests.conftest import Topics
 from tests.integration.bench import Bench
-from tests.integration.outcome import assert_same, expected, story
-from tests.integration.rekey_process import RekeyProcess, read_topic
+from tests.integration.outcome import assert_same, expected, read_all, story
+from tests.integration.rekey_process import RekeyProcess
 from tests.integration.worker_process import WorkerProcess
 from tests.reference import Reference
 
@@ -45,7 +45,7 @@ def test_rekey__worker_scores_topics_that_were_keyed_wrongly(
     for source, target, options in ((raw[0], keyed[0], ["--partitions", "4"]), (raw[1], keyed[1], [])):
         with RekeyProcess(bench.settings, source, target, "--until-end", *options) as process:
             assert process.wait_end() == 0, process.log
-    copied = [read_topic(kafka, topic) for topic in keyed]
+    copied = [read_all(kafka, topic) for topic in keyed]
     assert sum(map(len, copied)) == len(messages)
     for index, held in enumerate(copied):
         for one in held:

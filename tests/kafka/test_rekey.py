@@ -7,7 +7,8 @@ from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from flows.dev.embedded import create_topics
-from tests.integration.rekey_process import Feed, Hop, read_topic
+from tests.integration.outcome import read_all
+from tests.integration.rekey_process import Feed, Hop
 from tests.integration.test_rekey import (
     test_rekey__changes_the_key_and_nothing_else,
     test_rekey__copies_a_backlog_by_time,
@@ -35,7 +36,7 @@ def test_rekey__leaves_out_what_its_producer_rolled_back(hop: Hop) -> None:
         producer.flush(10)
         end(10)
     assert hop.run_to_end()["copied"] == 1
-    assert [one.key() for one in read_topic(hop.kafka, hop.target)] == [b"u1"]
+    assert [one.key() for one in read_all(hop.kafka, hop.target)] == [b"u1"]
 
 
 def test_rekey__names_the_message_that_the_target_refuses(hop: Hop) -> None:

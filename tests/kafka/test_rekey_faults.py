@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 from flows.rekey.source import SourceTopic
 from flows.rekey.target import TargetTopic, Undone
 from flows.stop import StopFlag
-from tests.integration.rekey_process import Feed, Hop, copy_under_kills, read_topic
+from tests.integration.outcome import read_all
+from tests.integration.rekey_process import Feed, Hop, copy_under_kills
 from tests.integration.test_rekey_processes import (
     test_rekey__goes_on_where_it_was_stopped,
     test_rekey__processes_share_the_partitions,
@@ -78,4 +79,4 @@ def test_rekey__thrown_out_unheard_commits_nothing(hop: Hop) -> None:
     with pytest.raises(Undone):
         target.commit([TopicPartition(hop.source, messages[0].partition(), 1)], source.member)
     source.leave()
-    assert read_topic(hop.kafka, hop.target) == []
+    assert read_all(hop.kafka, hop.target) == []
