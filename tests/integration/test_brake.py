@@ -1,6 +1,7 @@
 """Tests of how reading is held back, on a real broker."""
 
 import time
+from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -25,50 +26,48 @@ def offset_read(consumer: Consumer) -> int:
     pytest.fail("nothing was read")
 
 
-def test_brake__lets_go_of_what_a_rebalance_gives_back(kafka: KafkaServer, topics: Topics) -> None:
+@pytest.fixture
+def reading(kafka: KafkaServer, topics: Topics) -> Iterator[tuple[Consumer, Progress, Brake]]:
+    """Read the first of a hundred orders, with the brake over them."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
+    for _ in range(100):
+        producer.produce(topics.orders, b"x", partition=0)
+    assert producer.flush(30) == 0
+    progress = Progress(SystemClock())
+    progress.claimed(0, offsets=[None])
+    consumer = open_consumer({**kafka.client_settings, "log_level": "0"}, topics.group)
+    try:
+        consumer.assign([TopicPartition(topics.orders, 0, 0)])
+        assert offset_read(consumer) == 0
+        yield consumer, progress, Brake(consumer, progress, [topics.orders])
+    finally:
+        consumer.close()
+
+
+def test_brake__lets_go_of_what_a_rebalance_gives_back(
+    reading: tuple[Consumer, Progress, Brake], topics: Topics
+) -> None:
     """A topic partition that was held back before a rebalance is read again after it."""
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for _ in range(100):
-        producer.produce(topics.orders, b"x", partition=0)
-    assert producer.flush(30) == 0
-    progress = Progress(SystemClock())
-    progress.claimed(0, offsets=[None])
-    consumer = open_consumer({**kafka.client_settings, "log_level": "0"}, topics.group)
-    try:
-        consumer.assign([TopicPartition(topics.orders, 0, 0)])
-        brake = Brake(consumer, progress, [topics.orders])
-        assert offset_read(consumer) == 0
-        progress.shards[0].waiting = [WAITING_MAX + 1]
-        brake.steer()
-        consumer.unassign()
-        consumer.assign([TopicPartition(topics.orders, 0, 7)])
-        brake.release()
-        progress.shards[0].waiting = [0]
-        brake.steer()
-        assert offset_read(consumer) == 7
-    finally:
-        consumer.close()
+    consumer, progress, brake = reading
+    progress.shards[0].waiting = [WAITING_MAX + 1]
+    brake.steer()
+    consumer.unassign()
+    consumer.assign([TopicPartition(topics.orders, 0, 7)])
+    brake.release()
+    progress.shards[0].waiting = [0]
+    brake.steer()
+    assert offset_read(consumer) == 7
 
 
-def test_brake__reads_nothing_of_what_is_stopped(kafka: KafkaServer, topics: Topics) -> None:
+def test_brake__reads_nothing_of_what_is_stopped(
+    reading: tuple[Consumer, Progress, Brake], topics: Topics
+) -> None:
     """A topic partition that was stopped for its dead letters is paused, and read when that is over."""
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
-    for _ in range(100):
-        producer.produce(topics.orders, b"x", partition=0)
-    assert producer.flush(30) == 0
-    progress = Progress(SystemClock())
-    progress.claimed(0, offsets=[None])
-    consumer = open_consumer({**kafka.client_settings, "log_level": "0"}, topics.group)
-    try:
-        consumer.assign([TopicPartition(topics.orders, 0, 0)])
-        brake = Brake(consumer, progress, [topics.orders])
-        assert offset_read(consumer) == 0
-        progress.stopped[0, 0] = 1
-        brake.steer()
-        assert consumer.consume(10, 1.0) == []
-        progress.claimed(0, offsets=[50])
-        consumer.seek(TopicPartition(topics.orders, 0, 50))
-        brake.steer()
-        assert offset_read(consumer) == 50
-    finally:
-        consumer.close()
+    consumer, progress, brake = reading
+    progress.stopped[0, 0] = 1
+    brake.steer()
+    assert consumer.consume(10, 1.0) == []
+    progress.claimed(0, offsets=[50])
+    consumer.seek(TopicPartition(topics.orders, 0, 50))
+    brake.steer()
+    assert offset_read(consumer) == 50
