@@ -8,9 +8,6 @@ python -m benchmarks.commit_encoding [--runs N] [--chunks N] [--save FILE]
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +17,7 @@ import hiredis
 import numpy as np
 import redis
 
+from benchmarks.record import save_record
 from config.policy_file import load_policy
 from flows.dev.embedded import start_valkey
 from scoring.commit_plan import CommitChunk
@@ -171,12 +169,9 @@ def main() -> None:
     }
     print("evalsha / multi_exec:", ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()))
     print(f"{ways.size / USERS:.0f} bytes a user, {ways.command_count} commands a chunk of {USERS}")
-    if options.save:
-        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-        record = {
-            "machine": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "commit": git.stdout.strip(),
+    save_record(
+        options.save,
+        {
             "settings": {
                 "runs": options.runs,
                 "chunks": options.chunks,
@@ -185,8 +180,8 @@ def main() -> None:
             },
             "us_per_user": found,
             "ratios": ratios,
-        }
-        options.save.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import random
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +15,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks.record import save_record
 from config.policy_file import load_policy
 from scoring.decoder import Decoder
 from tests.unit.checked_decoder import CheckedDecoder
@@ -93,14 +92,9 @@ def main() -> None:
     print(
         f"checked path / kernel = {ratio:.0f}, {size:.0f} bytes a message, {options.events} messages a batch"
     )
-    if options.save:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout
-        record = {
-            "machine": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "commit": commit.strip(),
+    save_record(
+        options.save,
+        {
             "settings": {
                 "events": options.events,
                 "runs": options.runs,
@@ -109,8 +103,8 @@ def main() -> None:
             },
             "us_per_message": taken,
             "ratio": ratio,
-        }
-        options.save.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ metrics. The ceiling is a loop of consume() and value() over the same topics. Ro
 import argparse
 import json
 import os
-import platform
 import random
 import resource
 import subprocess
@@ -22,6 +21,7 @@ from typing import Any
 
 from confluent_kafka import Consumer
 
+from benchmarks.record import save_record
 from flows.dev.child import Child
 from flows.dev.embedded import create_topics
 from flows.dev.generator import CLICKSTREAM, ORDERS, Message
@@ -166,9 +166,6 @@ def main() -> None:
             ceilings.append(ceiling(stack, count))
             workers.append(score(stack, number, chosen.warm, count, chosen.policy))
     result = {
-        "command": " ".join(["python -m benchmarks.end_to_end", *sys.argv[1:]]),
-        "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "consume and value": summary("consume + value", ceilings, count),
         "worker": summary("worker", workers, count - chosen.warm),
     }
@@ -179,8 +176,7 @@ def main() -> None:
     print(
         f"share of ceiling {median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f}), events/s, round by round"
     )
-    if chosen.save:
-        chosen.save.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    save_record(chosen.save, result)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ It is CPU time, since one thread does it all, and others may want the machine; t
 """
 
 import argparse
-import json
-import platform
 import random
-import subprocess
 import time
 from collections.abc import Sequence
 from itertools import islice
@@ -22,6 +19,7 @@ import numpy as np
 
 from benchmarks.decode import FUTURE_TOLERANCE_MS, NOW_MS, POLICY, RUBBISH
 from benchmarks.end_to_end import events
+from benchmarks.record import save_record
 from config.policy_file import load_policy
 from flows.clock import SystemClock
 from flows.dead_letter_limit import DeadLetterLimit
@@ -104,14 +102,9 @@ def main() -> None:
     spread = f"({min(ratios):.3f} to {max(ratios):.3f})"
     letters = variants["1% rubbish"].dead_letters
     print(f"throughput with 1% rubbish / without = {ratio:.3f} {spread}, {letters} dead letters")
-    if options.save:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-        ).stdout
-        record = {
-            "machine": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "commit": commit.strip(),
+    save_record(
+        options.save,
+        {
             "settings": {
                 "events": options.events,
                 "users": options.users,
@@ -121,8 +114,8 @@ def main() -> None:
             "us_per_message": taken,
             "ratio": ratio,
             "ratios": ratios,
-        }
-        options.save.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        },
+    )
 
 
 if __name__ == "__main__":
