@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import hiredis
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,10 +19,11 @@ from sinks.keyspace import Keyspace
 from sinks.profile_encoder import ProfileEncoder
 from sinks.shard_store import Claim
 from tests.memory_store import MemoryStore
-from tests.property.test_shard_equals_reference import (
+from tests.property.shard_driver import (
     FUTURE_TOLERANCE_MS,
     SLOW,
     TOPICS,
+    ShardDriver,
     assert_close,
     by_user,
     published,
@@ -82,7 +82,7 @@ class EncodedStore(MemoryStore):
             self.sets.get(key, set()).difference_update(words)
 
 
-class Worker:
+class Worker(ShardDriver):
     """A shard behind its loader and its encoder; it can stop, crash, and start under another policy."""
 
     def __init__(self, policy: Policy, limits: dict[str, int], stream: Stream) -> None:
@@ -105,20 +105,7 @@ class Worker:
         claim = self.store.claim()
         self.store.encoder = ProfileEncoder(policy, PREFIX, 0, self.loader.former(claim))
         self.shard = self.loader(claim, self.store, lambda: None)  # type: ignore[arg-type]
-        self.left = [
-            [message for message in messages if message[0] >= offset]
-            for messages, offset in zip(self.stream.topics, self.store.offsets, strict=True)
-        ]
-
-    def read(self, topic: int, count: int) -> None:
-        """Take the next messages of a topic, and score what can be ordered."""
-        messages, self.left[topic] = self.left[topic][:count], self.left[topic][count:]
-        offsets = np.array([offset for offset, _, _ in messages], np.int64)
-        ingested = np.array([ingest_time_ms for _, _, ingest_time_ms in messages], np.int64)
-        values = [value for _, value, _ in messages]
-        self.shard.add(self.decoder.decode(0, topic, values, offsets, ingested))
-        self.shard.advance([not left for left in self.left], [False] * len(TOPICS))
-        assert self.shard.counters.conserved()
+        self.rewind()
 
     def commit(self, chunk_users: int = 500, writes: int | None = None) -> None:
         """Write what changed; with `writes` no more than so many of the atomic writes happen."""
@@ -132,13 +119,6 @@ class Worker:
         if writes > len(plan.chunks):
             self.store.stamp = policy_to_document(self.policy), self.loader.layout
             self.store.encoder = ProfileEncoder(self.policy, PREFIX, 0)
-
-    def finish(self) -> None:
-        """Read all that is left, let time pass to the stream's end, commit."""
-        for topic in range(len(TOPICS)):
-            self.read(topic, len(self.left[topic]))
-        self.shard.fire(self.stream.silent_until_ms)
-        self.commit()
 
 
 def specified(old: Policy, new: Policy, limits: dict[str, int], stream: Stream, consumed: int) -> Reference:

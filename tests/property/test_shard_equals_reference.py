@@ -1,29 +1,27 @@
 """This file proves the shard against the specification that runs: any cut, any commit, any crash."""
 
-import json
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoring.decoder import Decoder
-from scoring.events import LadderChange
 from scoring.policy import Policy
 from scoring.shard import Shard
 from scoring.tables import PolicyTables, compile_policy
-from sinks.change_topic import entry_of
 from tests.memory_store import MemoryStore
+from tests.property.shard_driver import (
+    FUTURE_TOLERANCE_MS,
+    SLOW,
+    TOPICS,
+    ShardDriver,
+    assert_close,
+    by_user,
+    published,
+)
 from tests.reference import Reference
 from tests.strategies import Stream, policies, shard_limits, streams
 
-TOPICS = ("clickstream", "orders")
-FUTURE_TOLERANCE_MS = 300_000
-SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
-
-class Worker:
+class Worker(ShardDriver):
     """A shard in front of a store, fed in any cuts; a crash forgets all that is not in the store."""
 
     def __init__(self, policy: Policy, limits: dict[str, int], stream: Stream) -> None:
@@ -38,35 +36,15 @@ class Worker:
         self.shard = Shard(self.compiled, 0, TOPICS, self.limits["out_of_orderness_ms"])
         self.shard.restore(list(self.store.rows), list(self.store.rows.values()))
         self.shard.resume(self.store.offsets, self.store.marks, self.store.watermark_ms)
-        self.left = [
-            [message for message in messages if message[0] >= offset]
-            for messages, offset in zip(self.stream.topics, self.store.offsets, strict=True)
-        ]
+        self.rewind()
 
-    def read(self, topic: int, count: int) -> None:
-        """Take the next messages of a topic, and score what can be ordered."""
-        messages, self.left[topic] = self.left[topic][:count], self.left[topic][count:]
-        offsets = np.array([offset for offset, _, _ in messages], np.int64)
-        ingested = np.array([ingest_time_ms for _, _, ingest_time_ms in messages], np.int64)
-        values = [value for _, value, _ in messages]
-        self.shard.add(self.decoder.decode(0, topic, values, offsets, ingested))
-        self.shard.advance([not left for left in self.left], [False] * len(TOPICS))
-        assert self.shard.counters.conserved()
-
-    def commit(self, chunk_users: int, writes: int | None = None) -> None:
+    def commit(self, chunk_users: int = 500, writes: int | None = None) -> None:
         """Write what changed; with `writes` the worker dies after so many of the atomic writes."""
         plan = self.shard.take_commit(chunk_users)
         if plan is not None:
             self.store.write(plan, len(plan.chunks) + 1 if writes is None else writes)
         if writes is not None:
             self.start()
-
-    def finish(self) -> None:
-        """Read all that is left, let time pass to the stream's end, commit."""
-        for topic in range(len(TOPICS)):
-            self.read(topic, len(self.left[topic]))
-        self.shard.fire(self.stream.silent_until_ms)
-        self.commit(500)
 
 
 def compiled_tables(policy: Policy, limits: dict[str, int]) -> PolicyTables:
@@ -81,36 +59,6 @@ def specified(policy: Policy, limits: dict[str, int], stream: Stream) -> Referen
         reference.message(*message)
     reference.fire(stream.silent_until_ms)
     return reference
-
-
-def by_user(changes: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Group published changes by user, in order."""
-    grouped: dict[str, list[dict[str, Any]]] = {}
-    for change in changes:
-        grouped.setdefault(change["user_id"], []).append(change)
-    return grouped
-
-
-def assert_close(mine: Any, theirs: Any, where: str) -> None:
-    """Compare published values: numbers within 1e-9 and the last published digit, all else exactly."""
-    if isinstance(theirs, dict):
-        assert isinstance(mine, dict), (where, mine)
-        assert list(mine) == list(theirs), (where, mine, theirs)
-        for key in theirs:
-            assert_close(mine[key], theirs[key], f"{where}.{key}")
-    elif isinstance(theirs, list):
-        assert len(mine) == len(theirs), (where, mine, theirs)
-        for n, (left, right) in enumerate(zip(mine, theirs, strict=True)):
-            assert_close(left, right, f"{where}[{n}]")
-    elif isinstance(theirs, float):
-        assert abs(mine - theirs) <= 1.01e-6 + 1e-9 * abs(theirs), (where, mine, theirs)
-    else:
-        assert mine == theirs, (where, mine, theirs)
-
-
-def published(changes: Sequence[LadderChange]) -> dict[str, list[dict[str, Any]]]:
-    """Answer what subscribers read, per user."""
-    return by_user([json.loads(entry_of(change).value) for change in changes])
 
 
 def assert_equal(worker: Worker, reference: Reference) -> None:
