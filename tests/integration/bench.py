@@ -16,6 +16,9 @@ from tests.conftest import Topics
 from tests.integration.outcome import Outcome, Sender, observed
 from tests.integration.worker_process import WorkerProcess, write_settings
 
+Place = tuple[ValkeyServer, KafkaServer, redis.Redis, Topics, str, Path]
+"""The first things that a bench or a site is told."""
+
 
 @dataclass
 class Bench:

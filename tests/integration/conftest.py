@@ -12,25 +12,29 @@ from scoring.policy import Policy
 from sinks.keyspace import Keyspace
 from sinks.shard_store import ShardStore
 from tests.conftest import Topics
-from tests.integration.bench import Bench, Load
+from tests.integration.bench import Bench, Load, Place
 from tests.integration.shard_writes import TOPICS
 from tests.integration.worker_process import POLICY
 
 
 @pytest.fixture
-def bench(
+def place(
     valkey: ValkeyServer, kafka: KafkaServer, store: redis.Redis, topics: Topics, prefix: str, tmp_path: Path
-) -> Bench:
-    """Prepare a worker that reads two topics."""
-    return Bench(valkey, kafka, store, topics, prefix, tmp_path, topics.input)
+) -> Place:
+    """Give servers, topics, prefix and folder: what benches and sites are made of."""
+    return valkey, kafka, store, topics, prefix, tmp_path
 
 
 @pytest.fixture
-def one_topic(
-    valkey: ValkeyServer, kafka: KafkaServer, store: redis.Redis, topics: Topics, prefix: str, tmp_path: Path
-) -> Bench:
+def bench(place: Place, topics: Topics) -> Bench:
+    """Prepare a worker that reads two topics."""
+    return Bench(*place, topics.input)
+
+
+@pytest.fixture
+def one_topic(place: Place, topics: Topics) -> Bench:
     """Prepare a worker that reads one topic, so that its order is known however fast it is read."""
-    return Bench(valkey, kafka, store, topics, prefix, tmp_path, (topics.clickstream,))
+    return Bench(*place, (topics.clickstream,))
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,14 @@ import time
 from collections import Counter
 from datetime import datetime
 from itertools import count, islice
-from pathlib import Path
 from typing import Any
 
-import redis
 import yaml
 
 from config.policy_file import parse_policy
-from flows.dev.embedded import KafkaServer, ValkeyServer
 from flows.dev.generator import Message
 from tests.conftest import Topics
+from tests.integration.bench import Place
 from tests.integration.hostile import EVENT_BYTES_MAX, ODD_IDS, Hostile, hostile
 from tests.integration.outcome import assert_same, read_all
 from tests.integration.site import Site, assert_conserved, expected_in_parallel
@@ -93,13 +91,11 @@ def stream() -> tuple[list[Message], Counter[str]]:
     return mixed, reasons
 
 
-def test_hostile_messages__harm_nobody(
-    valkey: ValkeyServer, kafka: KafkaServer, store: redis.Redis, topics: Topics, prefix: str, tmp_path: Path
-) -> None:
+def test_hostile_messages__harm_nobody(place: Place, topics: Topics) -> None:
     """Every good event counts as specified, every hostile message is set aside whole, under its reason."""
     started_at = time.time()
     policy = parse_policy(yaml.safe_load(POLICY), "test")
-    site = Site(valkey, kafka, store, topics, prefix, tmp_path, policy, (topics.clickstream,))
+    site = Site(*place, policy, (topics.clickstream,))
     mixed, reasons = stream()
     assert sum(reasons.values()) == HOSTILE
     waiting = iter(mixed)

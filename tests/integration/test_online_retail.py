@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 import pytest
-import redis
 
 from config.policy_file import load_policy
-from flows.dev.embedded import KafkaServer, ValkeyServer
+from flows.dev.embedded import KafkaServer
 from flows.dev.generator import Message
 from flows.dev.replay import replay
 from scoring.policy import Policy
 from tests.conftest import PARTITIONS, Topics, make_topics
+from tests.integration.bench import Place
 from tests.integration.outcome import Outcome, Sender, assert_same
 from tests.integration.site import Site, assert_conserved, expected_in_parallel
 from tests.integration.worker_process import POLICY, WorkerProcess
@@ -50,17 +50,9 @@ def shop(retail_file: Path) -> list[Message]:
 
 
 @pytest.fixture
-def site(
-    valkey: ValkeyServer,
-    kafka: KafkaServer,
-    store: redis.Redis,
-    topics: Topics,
-    prefix: str,
-    tmp_path: Path,
-    policy: Policy,
-) -> Site:
+def site(place: Place, topics: Topics, policy: Policy) -> Site:
     """Prepare a worker that reads orders alone, whose time is that of the data."""
-    return Site(valkey, kafka, store, topics, prefix, tmp_path, policy, (topics.orders,))
+    return Site(*place, policy, (topics.orders,))
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,15 @@
 """Test of a worker behind `tierwise rekey`: topics that were keyed wrongly are scored like any others."""
 
 import random
-from pathlib import Path
 from typing import Any
 
-import redis
 from confluent_kafka import Producer
 
-from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics
+from flows.dev.embedded import KafkaServer, create_topics
 from flows.dev.generator import Message
 from scoring.events import Reason
 from scoring.policy import Policy
-from tests.conftest import Topics
-from tests.integration.bench import Bench
+from tests.integration.bench import Bench, Place
 from tests.integration.outcome import assert_same, expected, read_all, story
 from tests.integration.rekey_process import RekeyProcess
 from tests.integration.worker_process import WorkerProcess
@@ -20,17 +17,11 @@ from tests.reference import Reference
 
 
 def test_rekey__worker_scores_topics_that_were_keyed_wrongly(
-    valkey: ValkeyServer,
-    kafka: KafkaServer,
-    store: redis.Redis,
-    topics: Topics,
-    prefix: str,
-    tmp_path: Path,
-    policy: Policy,
+    place: Place, kafka: KafkaServer, prefix: str, policy: Policy
 ) -> None:
     """Two topics of unequal numbers of partitions, every event anywhere: copied, they are scored like any others."""
     raw, keyed = [f"{prefix}.c", f"{prefix}.o"], (f"{prefix}.c.keyed", f"{prefix}.o.keyed")
-    bench = Bench(valkey, kafka, store, topics, prefix, tmp_path, keyed)
+    bench = Bench(*place, keyed)
     create_topics(kafka.bootstrap, raw[:1], 3)
     create_topics(kafka.bootstrap, raw[1:], 5)
     messages = story(events=2_500, users=250, seed=23)
@@ -49,8 +40,8 @@ def test_rekey__worker_scores_topics_that_were_keyed_wrongly(
     assert sum(map(len, copied)) == len(messages)
     for index, held in enumerate(copied):
         for one in held:
-            place = bench.sender.sent[one.partition()][index]
-            place.append((len(place), one.value(), one.timestamp()[1]))
+            known = bench.sender.sent[one.partition()][index]
+            known.append((len(known), one.value(), one.timestamp()[1]))
     with WorkerProcess(bench.settings) as worker:
         worker.wait_ready()
         worker.wait_until(lambda: worker.metric("messages_consumed_total") == len(messages))

@@ -5,18 +5,16 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 import yaml
 
 from config.policy_file import parse_policy
-from flows.dev.embedded import KafkaServer, ValkeyServer
 from flows.dev.generator import Message
 from scoring.policy import Policy
 from tests.conftest import Topics
+from tests.integration.bench import Place
 from tests.integration.outcome import Outcome, assert_same
 from tests.integration.site import Site, assert_conserved, expected_in_parallel
 
@@ -73,17 +71,9 @@ def policy() -> Policy:
 
 
 @pytest.fixture
-def new_site(
-    valkey: ValkeyServer,
-    kafka: KafkaServer,
-    store: redis.Redis,
-    topics: Topics,
-    prefix: str,
-    tmp_path: Path,
-    policy: Policy,
-) -> NewSite:
+def new_site(place: Place, policy: Policy) -> NewSite:
     """Prepare a worker that reads the given topics, under these settings."""
-    return partial(Site, valkey, kafka, store, topics, prefix, tmp_path, policy)
+    return partial(Site, *place, policy)
 
 
 def event(number: int, user_id: str, kind: str, at_ms: int) -> Message:

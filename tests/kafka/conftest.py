@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from flows.dev.embedded import create_topics
-from tests.integration.conftest import bench, load, one_topic, policy
+from tests.integration.conftest import bench, load, one_topic, place, policy
 from tests.integration.rekey_process import Hop
 from tests.kafka.broker import ApacheKafka
 from tests.kafka.jars import jars, missing_programs
 
-__all__ = ["bench", "load", "one_topic", "policy"]
+__all__ = ["bench", "load", "one_topic", "place", "policy"]
 
 REQUIRED = "TIERWISE_REQUIRE_KAFKA"
 IS_REQUIRED = bool(os.environ.get(REQUIRED))
