@@ -1,6 +1,5 @@
 """Tests of the demo as a user starts it: it ends by itself, and never leaves anything running."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.integration.processes import is_running
 
 DEMO = [sys.executable, "-m", "flows.cli", "demo"]
 ENDED_WITHIN_S = 240  # The very first start of a worker compiles its kernels.
@@ -44,7 +44,7 @@ def test_demo__leaves_nothing_running(sent: signal.Signals) -> None:
     demo.wait(GONE_WITHIN_S + 5)
     demo.stdout.close()
     give_up_at = time.monotonic() + GONE_WITHIN_S
-    while any(map(_is_running, children)):
+    while any(map(is_running, children)):
         assert time.monotonic() < give_up_at, f"still running: {children}"
         time.sleep(0.01)
 
@@ -67,7 +67,7 @@ def test_dev_up__offers_settings_that_pass_the_check() -> None:
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=GONE_WITHIN_S)
     assert (check.returncode, up.returncode) == (0, 0)
-    assert [_is_running(pid) for pid in children] == [False, False]
+    assert [is_running(pid) for pid in children] == [False, False]
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -83,11 +83,3 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (ProcessLookupError, FileNotFoundError):
-        return False

@@ -1,7 +1,6 @@
 """Tests of the embedded servers: they answer, name their troubles, and never outlive who started them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from flows.dev.embedded import KafkaServer, ValkeyServer, start_kafka, start_val
 from flows.dev.generator import Message
 from flows.dev.load import Loader, LoadFailed
 from tests.conftest import REPOSITORY, Topics
+from tests.integration.processes import is_running
 
 PARENT = """
 import time
@@ -33,10 +33,10 @@ def test_servers__die_with_a_killed_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=REPOSITORY)
     assert parent.stdout is not None
     pids = [int(word) for word in parent.stdout.readline().split()]
-    assert [_is_running(pid) for pid in pids] == [True, True]
+    assert [is_running(pid) for pid in pids] == [True, True]
     parent.kill()
     parent.wait()
-    _wait_until(lambda: not any(_is_running(pid) for pid in pids))
+    _wait_until(lambda: not any(is_running(pid) for pid in pids))
 
 
 def test_leash__does_not_start_for_a_dead_parent() -> None:
@@ -178,14 +178,6 @@ def test_change_feed__gives_each_change_once(kafka: KafkaServer, topics: Topics)
         (seq, "bronze", "silver") for seq in (1, 2, 3)
     ]
     assert feed.repeats == 2
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (ProcessLookupError, FileNotFoundError):
-        return False
 
 
 def _wait_until(holds: Callable[[], bool], deadline_s: float = 10.0) -> None:
