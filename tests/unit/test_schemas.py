@@ -20,9 +20,8 @@ def test_schema__is_a_json_schema_that_refuses_unknown_keys(name: str) -> None:
     assert list(Draft202012Validator(schema).iter_errors({"no_such_key": 1}))
 
 
-def test_schema__states_the_defaults_that_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schema__states_the_defaults_that_hold(elsewhere: Path) -> None:
     """A default that the schema of settings tells is the one that is used."""
-    monkeypatch.chdir(tmp_path)  # Where no settings file lies.
     document = load_settings(None, {}).redacted()
     schema = json.loads((SCHEMAS / "settings.schema.json").read_text())
     for key, inner in schema["properties"].items():
