@@ -12,8 +12,9 @@ import redis
 
 from flows.dev.embedded import KafkaServer, ValkeyServer
 from flows.dev.generator import Message
+from scoring.policy import Policy
 from tests.conftest import Topics
-from tests.integration.outcome import Outcome, Sender, observed
+from tests.integration.outcome import Outcome, Sender, assert_same, expected, observed, read_all
 from tests.integration.worker_process import WorkerProcess, write_settings
 
 Place = tuple[ValkeyServer, KafkaServer, redis.Redis, Topics, str, Path]
@@ -100,6 +101,13 @@ class Bench:
             self.topics.changes,
             self.topics.dead_letters,
         )
+
+    def assert_each_once(self, policy: Policy) -> None:
+        """Check that what came out is what the reference says, with no change published again."""
+        found = self.observed()
+        assert_same(found, expected(policy, self.sender))
+        changes = sum(len(of_user) for of_user in found.changes.values())
+        assert len(read_all(self.kafka, self.topics.changes)) == changes
 
 
 class Load:

@@ -6,7 +6,7 @@ from confluent_kafka import Consumer
 
 from scoring.policy import Policy
 from tests.integration.bench import Bench, Load
-from tests.integration.outcome import assert_same, expected, read_all, story
+from tests.integration.outcome import story
 from tests.integration.test_worker import test_worker__shares_partitions_and_takes_over
 from tests.integration.worker_process import QUICK_GROUP, WorkerProcess
 
@@ -32,10 +32,7 @@ def test_worker__hands_shards_over_while_they_are_its_own(
         assert first.metric("messages_consumed_total") + consumed == len(shop)
         assert "event=store.fenced" not in first.log
         assert first.stop() == 0
-    found = one_topic.observed()
-    assert_same(found, expected(policy, one_topic.sender))
-    changes = sum(len(of_user) for of_user in found.changes.values())
-    assert len(read_all(one_topic.kafka, one_topic.topics.changes)) == changes
+    one_topic.assert_each_once(policy)
 
 
 def test_worker__ends_when_the_broker_refuses_its_session_timeout(one_topic: Bench) -> None:

@@ -5,7 +5,7 @@ import time
 
 from scoring.policy import Policy
 from tests.integration.bench import Bench, Load
-from tests.integration.outcome import assert_same, expected, read_all, story
+from tests.integration.outcome import assert_same, expected, story
 from tests.integration.worker_process import WorkerProcess
 from tests.kafka.broker import ApacheKafka
 
@@ -30,10 +30,7 @@ def test_worker__outlives_a_broker_that_is_killed(
         one_topic.wait_done(worker, load.finish())
         assert "event=stage.failed" not in worker.log
         assert worker.stop() == 0
-    found = one_topic.observed()
-    assert_same(found, expected(policy, one_topic.sender))
-    changes = sum(len(of_user) for of_user in found.changes.values())
-    assert len(read_all(one_topic.kafka, one_topic.topics.changes)) == changes
+    one_topic.assert_each_once(policy)
 
 
 def test_worker__waits_for_a_broker_that_is_away_at_start(
