@@ -73,9 +73,16 @@ def _chunk(
         since_ms=own[:, at + SINCE : end : LADDER_WORDS].copy(),
         score=score,
         falls_at_ms=own[:, at + FALLS_AT : end : LADDER_WORDS].copy(),
-        changes=[change for row in rows.tolist() for change in changes.pop(row, ())],
-        dead_letters=[letter for row in rows.tolist() for letter in dead_letters.pop(row, ())],
+        changes=_taken(changes, rows),
+        dead_letters=_taken(dead_letters, rows),
     )
+
+
+def _taken(items_of: dict[int, list[Item]], rows: Int64s) -> list[Item]:
+    """Take what belongs to these rows, in their order."""
+    if not items_of:
+        return []
+    return [item for row in rows.tolist() if row in items_of for item in items_of.pop(row)]
 
 
 def _by_row(pairs: list[tuple[int, Item]]) -> dict[int, list[Item]]:

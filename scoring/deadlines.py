@@ -24,6 +24,7 @@ from scoring.row import (
     BELOW_SINCE,
     DECAYED_AT,
     DECAYED_VALUE,
+    FALLS_AT,
     LAST_FALL,
     NEVER,
     NONE,
@@ -60,6 +61,7 @@ from scoring.tables import (
 
 HORIZON_MS = 253_402_300_799_000  # the last second of the year 9999: later falls do not exist
 FIRST_STRIDE_S = 86_400
+HINT_STRIDE_S = 3_600  # An event moves the fall of a user by hours rather than days.
 
 
 @borrowing
@@ -143,8 +145,9 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     """
     Find the first whole second in (after, until] at which the score is below; NONE if there is none.
 
-    The score must not rise in between. The bracket is cut at every instant at which a curve bends, so that
-    what is left of it is smooth but for leaving buckets; then it is narrowed.
+    The score must not rise in between. The search begins at the fall as last known, in strides that grow; the
+    bracket is cut at every instant at which a curve bends, so that what is left of it is smooth but for leaving
+    buckets; then it is narrowed.
     """
     low = after_ms // 1000 + 1
     high = until_ms // 1000
@@ -164,6 +167,21 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
         rung = row[ladder_at(tables, ladder) + RUNG]
         threshold = rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
         return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
+    stride, hint = FIRST_STRIDE_S, row[ladder_at(tables, ladder) + FALLS_AT] // 1000
+    if low < hint < high:
+        stride = HINT_STRIDE_S
+        hint_slack = slack(tables, ladder, row, row_f, hint * 1000)
+        if hint_slack < 0.0:
+            high, high_slack = hint, hint_slack
+        else:
+            low, low_slack = hint, hint_slack
+    while low + stride < high:
+        stride_slack = slack(tables, ladder, row, row_f, (low + stride) * 1000)
+        if stride_slack < 0.0:
+            high, high_slack = low + stride, stride_slack
+            break
+        low, low_slack = low + stride, stride_slack
+        stride *= 4
     for part in range(score_cell(tables, score, S_PART), score_cell(tables, score, S_PART_END)):
         for point in range(part_cell(tables, part, P_POINT), part_cell(tables, part, P_POINT_END)):
             kink = kink_after(tables, part, point, row, row_f)
@@ -173,14 +191,6 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
                     high, high_slack = kink, kink_slack
                 else:
                     low, low_slack = kink, kink_slack
-    stride = FIRST_STRIDE_S
-    while low + stride < high:
-        stride_slack = slack(tables, ladder, row, row_f, (low + stride) * 1000)
-        if stride_slack < 0.0:
-            high, high_slack = low + stride, stride_slack
-            break
-        low, low_slack = low + stride, stride_slack
-        stride *= 4
     return narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack)
 
 

@@ -96,11 +96,26 @@ def window_at(tables, f, row, at, t_ms):
     total = row[at + WINDOW_SUM]
     if total == 0 or row[at + WINDOW_NEWEST] == NONE:
         return total
+    newest = row[at + WINDOW_NEWEST]
     live = bucket_of(tables, f, t_ms - feature_cell(tables, f, F_SPAN))
-    if live > row[at + WINDOW_NEWEST]:
+    if live > newest:
         return 0
-    for bucket in range(row[at + WINDOW_TAIL], live):
-        total -= row[at + WINDOW_RING + bucket % feature_cell(tables, f, F_RING)]
+    left = live - row[at + WINDOW_TAIL]
+    if left <= newest - live:
+        return total - ring_sum(tables, f, row, at, row[at + WINDOW_TAIL], left)
+    return ring_sum(tables, f, row, at, live, newest - live + 1)
+
+
+@borrowing
+def ring_sum(tables, f, row, at, bucket, count):
+    """Sum so many buckets; a division for each would cost more than all else."""
+    ring = feature_cell(tables, f, F_RING)
+    place, total = bucket % ring, np.int64(0)
+    for _ in range(count):
+        total += row[at + WINDOW_RING + place]
+        place += 1
+        if place == ring:
+            place = 0
     return total
 
 

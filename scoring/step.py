@@ -16,11 +16,15 @@ from scoring.ladders import (
 )
 from scoring.lookup import ladder_cell, ladder_count, limit, type_cell
 from scoring.memory import append_order, find_order, forget_first_order, remember_id, remembers_id
+from scoring.prefetch import prefetch
 from scoring.row import (
     AS_OF,
     BELOW_SINCE,
     FALLS_AT,
     FIRST_SEEN,
+    ID_WORDS,
+    IDS_AT,
+    IDS_COUNT,
     NEVER,
     NEWEST,
     NONE,
@@ -70,6 +74,10 @@ from scoring.tables import (
 # What became of a message; 1 to 8 are the dead-letter reasons of scoring/events.py.
 APPLIED, TOO_LATE, UNKNOWN_ORDER, DUPLICATE, IGNORED, REPLAYED = 0, 7, 8, 20, 21, 22
 NO_ORDER = -1
+
+AHEAD = 16  # So many users before a kernel comes to one, his row is fetched; half as many before, his ids.
+LINE_WORDS = 8
+ID_LINES_MAX = 8  # The CPU goes on by itself with what is read in a row.
 
 
 def _tables_type() -> numba.types.Type:
@@ -282,6 +290,33 @@ def apply_event(tables, state, changes, events, i, r):
     state.due[r] = due
 
 
+@borrowing
+def fetch_row(state, r):
+    """Have a user's row brought near."""
+    width = state.rows.shape[1]
+    for word in range(0, width, LINE_WORDS):
+        prefetch(state.rows, r * width + word)
+    prefetch(state.rows, r * width + width - 1)
+    prefetch(state.due, r)
+    prefetch(state.dirty, r)
+
+
+@borrowing
+def fetch_ahead(state, events, position):
+    """Have brought near what the messages to come will look at: rows first, then what these point to."""
+    if position + AHEAD < events.order.shape[0]:
+        r = events.row[events.order[position + AHEAD]]
+        if r >= 0:
+            fetch_row(state, r)
+    if position + AHEAD // 2 < events.order.shape[0]:
+        r = events.row[events.order[position + AHEAD // 2]]
+        if r >= 0:
+            row = state.rows[r]
+            lines = min(ID_LINES_MAX, row[IDS_COUNT] * ID_WORDS // LINE_WORDS + 1)
+            for line in range(lines):
+                prefetch(state.pool, row[IDS_AT] + LINE_WORDS * line)
+
+
 @kernel(INT(TABLES, STATE, CHANGES, EVENTS, INT))
 def score_events(tables, state, changes, events, start):
     """
@@ -292,6 +327,7 @@ def score_events(tables, state, changes, events, start):
     """
     for position in range(start, events.order.shape[0]):
         i = events.order[position]
+        fetch_ahead(state, events, position)
         if events.fate[i] != APPLIED:
             continue
         if events.type[i] < 0:
@@ -339,6 +375,8 @@ def describe(tables, state, rows, scores):
         scores: float64 (n, ladders), written.
     """
     for n in range(rows.shape[0]):
+        if n + AHEAD < rows.shape[0]:
+            fetch_row(state, rows[n + AHEAD])
         r = rows[n]
         row, row_f = state.rows[r], state.rows_f[r]
         due = NEVER

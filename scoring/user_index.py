@@ -7,6 +7,7 @@ from scoring.borrowing import borrowing
 from scoring.events import Bytes, Int64s
 from scoring.hashing import hash_bytes
 from scoring.jit import kernel
+from scoring.prefetch import prefetch
 
 EMPTY = -1
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -22,6 +23,28 @@ def same_id(arena, at, source, start, size):
     return True
 
 
+AHEAD = (
+    24  # Messages; the slot is fetched so far ahead, then at two thirds and one third of it what it leads to.
+)
+
+
+@borrowing
+def fetch_ahead(i, row, slots, hashes, id_start, arena):
+    """Have brought near what the messages to come will look at; `row` holds their hashes."""
+    mask = slots.shape[0] - 1
+    if i + AHEAD < row.shape[0]:
+        prefetch(slots, row[i + AHEAD] & mask)
+    if i + AHEAD * 2 // 3 < row.shape[0]:
+        r = slots[row[i + AHEAD * 2 // 3] & mask]
+        if r != EMPTY:
+            prefetch(hashes, r)
+            prefetch(id_start, r)
+    if i + AHEAD // 3 < row.shape[0]:
+        r = slots[row[i + AHEAD // 3] & mask]
+        if r != EMPTY:
+            prefetch(arena, id_start[r])
+
+
 @kernel(types.int64(READ_ONLY_BYTES, INTS, types.int8[::1], INTS, INTS, INTS, INTS, types.uint8[::1], INTS))
 def find_rows(source, start, fate, row, slots, hashes, id_start, arena, counts):
     """
@@ -29,18 +52,21 @@ def find_rows(source, start, fate, row, slots, hashes, id_start, arena, counts):
 
     Args:
         source, start: message i's id is source[start[i]:start[i + 1]]; messages with a fate get row -1.
-        row: int64 (messages), written.
+        row: int64 (messages), written; behind the present message it holds hashes.
         slots: int64 (a power of two), row number or -1. Linear probing, at most half full.
         hashes, id_start: int64 (rows), (rows + 1): the id of row r is arena[id_start[r]:id_start[r + 1]].
         counts: int64 (2): rows in use, first message to look at.
     """
     mask = slots.shape[0] - 1
     for i in range(counts[1], row.shape[0]):
+        row[i] = hash_bytes(source, start[i], start[i + 1])
+    for i in range(counts[1], row.shape[0]):
+        fetch_ahead(i, row, slots, hashes, id_start, arena)
+        hashed = row[i]
         row[i] = EMPTY
         if fate[i] != 0:
             continue
         size = start[i + 1] - start[i]
-        hashed = hash_bytes(source, start[i], start[i + 1])
         slot = hashed & mask
         while slots[slot] != EMPTY:
             r = slots[slot]
