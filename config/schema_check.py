@@ -95,6 +95,8 @@ def _missing_keys(error: ValidationError) -> list[str]:
 
 def _message(error: ValidationError) -> str:
     rule, value, got = error.validator, error.validator_value, shown(error.instance)
+    if error.schema.get("x-secret"):
+        got = type(error.instance).__name__
     if rule in ("pattern", "type") and error.schema.get("x-kind") == "duration":
         return _duration_message(error.instance)
     if "x-says" in error.schema:

@@ -1,17 +1,16 @@
 """This file holds the settings: `tierwise.yaml` and the environment, every key with its default."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from config.draft import Draft
 from config.durations import UNIT_MS, format_duration
 from config.environment import Overrides, overlaid, read_overrides
 from config.kafka_rules import is_secret, read_kafka
 from config.problems import ConfigError, Problem
+from config.redis_rules import read_redis_url, redacted_url
 from config.yaml_file import read_file
 
 SETTINGS_FILE_DEFAULT = Path("tierwise.yaml")
@@ -134,15 +133,6 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> tuple[Settin
     return settings, [_with_variable(problem, overrides) for problem in found]
 
 
-def redacted_url(url: str) -> str:
-    """Hide the password of a url, wherever it may hold one; a url without stays as it is."""
-    url = re.sub(r"(?<=[?&]password=)[^&]*", _SECRET_SHOWN, url)
-    scheme, slashes, rest = url.partition("://")
-    login, at, place = rest.rpartition("@")
-    user, colon, _ = login.partition(":")
-    return f"{scheme}{slashes}{user}:{_SECRET_SHOWN}{at}{place}" if colon else url
-
-
 def _settings_of(draft: Draft, path: Path | None) -> Settings:
     prefix = draft.value("prefix", default="tierwise")
     return Settings(
@@ -151,7 +141,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         kafka=read_kafka(draft, KAFKA_DEFAULTS),
         group=draft.value("group", default=prefix),
         topics=_read_topics(draft, prefix),
-        redis=RedisSettings(_read_redis_url(draft)),
+        redis=RedisSettings(read_redis_url(draft)),
         policy=_read_policy_path(draft, path),
         commit_interval_ms=_read_commit_interval(draft),
         allowed_lateness_ms=draft.duration_ms("allowed_lateness", default=3 * UNIT_MS["d"]),
@@ -180,22 +170,6 @@ def _read_topics(draft: Draft, prefix: str) -> Topics:
         message = f"must not be a topic that is read or the one of changes, got {topics.dead_letters!r}"
         draft.report(("topics", "dead_letters"), message)
     return topics
-
-
-def _read_redis_url(draft: Draft) -> str:
-    url: str = draft.value("redis", "url", default="redis://localhost:6379/0")
-    try:
-        parts = urlsplit(url)
-        usable = bool(parts.path if parts.scheme == "unix" else parts.hostname) and parts.port != 0
-    except ValueError:  # A port that is no number, a bracket left open.
-        usable = False
-    if not usable or parts.scheme not in ("redis", "rediss", "unix"):
-        shown = redacted_url(url)
-        rule = "must be redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH"
-        draft.report(("redis", "url"), f"{rule}, got {shown!r}")
-    elif parts.scheme != "unix" and not re.fullmatch(r"/?|/[0-9]+", parts.path):
-        draft.report(("redis", "url"), f"must end with the number of a database, got {parts.path!r}")
-    return url
 
 
 def _read_policy_path(draft: Draft, settings_file: Path | None) -> Path:

@@ -117,5 +117,9 @@ def _with_text_keys(value: Any) -> Any:
 def _one_line(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         mark = error.problem_mark
-        return f"{error.problem}, line {mark.line + 1}, column {mark.column + 1}"
+        problem = error.problem or ""
+        if problem.startswith(("found undefined alias", "could not determine a constructor")):
+            # Not what stands there: it may be a password that begins with one of these.
+            problem = "has an unquoted text that begins with * or !"
+        return f"{problem}, line {mark.line + 1}, column {mark.column + 1}"
     return " ".join(str(error).split())

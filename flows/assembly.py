@@ -12,7 +12,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from config.policy_file import policy_to_document
-from config.settings import Settings, redacted_url
+from config.redis_rules import redacted_url
+from config.settings import Settings
 from flows.clock import Clock
 from flows.commit import Commit, Stamp
 from flows.dead_letter_limit import DeadLetterLimit

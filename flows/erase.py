@@ -5,7 +5,8 @@ import time
 
 from redis.exceptions import RedisError
 
-from config.settings import Settings, redacted_url
+from config.redis_rules import redacted_url
+from config.settings import Settings
 from sinks.erasure import ErasureDesk
 from sinks.redis_client import open_client
 

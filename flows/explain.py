@@ -8,7 +8,8 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from config.policy_file import parse_policy
-from config.settings import Settings, redacted_url
+from config.redis_rules import redacted_url
+from config.settings import Settings
 from flows.load import topics_of
 from scoring.explain import LadderView, PartView, UserView, explain_user
 from scoring.policy import Policy

@@ -12,6 +12,7 @@ import redis
 
 from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics, start_kafka, start_valkey
 from sinks.outbox import Kind
+from tests.certificates import IS_REQUIRED, missing_programs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -26,6 +27,12 @@ def pytest_report_header() -> str:
         return "store: embedded Valkey"
     version = subprocess.run((STORE_PROGRAM, "--version"), capture_output=True, text=True, check=True)
     return f"store: {version.stdout.strip()}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once why the tests of TLS were skipped."""
+    if (reason := missing_programs()) and not IS_REQUIRED:
+        terminalreporter.write_line(f"tests of TLS skipped: {reason}")
 
 
 @pytest.fixture(scope="session", autouse=True)

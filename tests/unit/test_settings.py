@@ -9,7 +9,7 @@ import yaml
 
 from config.check import check, problems_of
 from config.kafka_rules import ALLOWED
-from config.settings import Settings, load_settings, redacted_url
+from config.settings import Settings, load_settings
 from tests.unit.settings_files import read, write
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -155,20 +155,6 @@ def test_settings__secrets_are_not_printed(elsewhere: Path) -> None:
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in json.dumps(settings.redacted())
     assert settings.redacted()["redis"] == {"url": "redis://u:***@s/0"}
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://localhost:6379/0", "redis://localhost:6379/0"),
-        ("redis://:p@ss:w@host:1/0", "redis://:***@host:1/0"),
-        ("redis://user@host/0", "redis://user@host/0"),
-        ("unix:///run/redis.sock?password=a&db=1", "unix:///run/redis.sock?password=***&db=1"),
-    ],
-)
-def test_settings__a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    """What is left of a url still says where it leads."""
-    assert redacted_url(url) == shown
 
 
 def test_settings__kubernetes_service_links_are_no_overrides(elsewhere: Path) -> None:
