@@ -5,6 +5,7 @@ TierwiseError
 └── StoreError                 the store answered what it must not: stop
     ├── StoreFenced            another worker owns the shard: drop it
     ├── StoreRolledBack        the store is not where we left it: claim and load the shard again
+    ├── StoreRefused           the store does not let us in, or is not the one we trust: settings, not time, help
     ├── StoreUnavailable       no answer, or writes refused, for longer than the retries last
     └── NotCopartitioned       a user's events are spread over several partitions: rekey the topic
 """
@@ -24,6 +25,10 @@ class StoreFenced(StoreError):
 
 class StoreRolledBack(StoreError):
     """Say that the shard's last write in the store is not ours; nothing was written."""
+
+
+class StoreRefused(StoreError):
+    """Say that the login or a certificate was refused, by the store or by us; nothing was written."""
 
 
 class StoreUnavailable(StoreError):

@@ -6,15 +6,16 @@ the number of our previous write. The watch and the look for the NEXT write ride
 is one round trip. EXEC answers nil when anybody touched the meta hash in between.
 """
 
+import ssl
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import ExecAbortError
+from redis.exceptions import AuthenticationError, ExecAbortError
 
 from sinks import keyspace
-from sinks.errors import StoreError, StoreUnavailable
+from sinks.errors import StoreError, StoreRefused, StoreUnavailable
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, command_words, packed
 
 _FIRST_PAUSE_S = 0.02
@@ -121,11 +122,29 @@ class Retry:
         self._pause_s = _FIRST_PAUSE_S
 
     def pause(self, cause: Exception) -> None:
-        """Sleep before the next attempt; raises StoreUnavailable when the time is used up."""
+        """
+        Sleep before the next attempt.
+
+        Raises:
+            StoreUnavailable: the time is used up.
+            StoreRefused: no attempt with these settings can be better.
+        """
+        if remedy := _remedy(cause):
+            raise StoreRefused(f"{self._what}: {str(cause).rstrip('.')}: {remedy}") from cause
         if time.monotonic() + self._pause_s > self._give_up_s:
             raise StoreUnavailable(f"{self._what}: {cause}") from cause
         time.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _PAUSE_MAX_S)
+
+
+def _remedy(cause: Exception) -> str:
+    """Say what to set when the store did not let us in, or is not to be trusted; else nothing."""
+    if isinstance(cause, AuthenticationError):
+        return "mend the login in redis.url"
+    # redis-py makes an error of its own of it, while handling it.
+    if isinstance(cause.__context__, ssl.SSLCertVerificationError):
+        return "redis.url names the authority to be trusted, as ?ssl_ca_certs=FILE"
+    return ""
 
 
 def _guard_from(reply: list[bytes | None]) -> Guard:
