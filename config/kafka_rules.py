@@ -26,6 +26,7 @@ REFUSED: dict[str, str] = {
     "message.send.max.retries": _DELIVERY,
     "retries": _DELIVERY,
     "delivery.report.only.error": "a change leaves the outbox when its delivery is reported",
+    "enabled_events": "deliveries and assignments are told to tierwise, not put into a queue",
 }
 
 # Settings that hold a promise with these values and break it with others.
@@ -37,6 +38,8 @@ ALLOWED: dict[str, tuple[tuple[str, ...], str]] = {
     "partition.assignment.strategy": (("range",), _SAME_PARTITION),
     "isolation.level": (("read_committed",), "an aborted order must not be scored"),
     "enable.idempotence": (("true",), "a retry must not publish a change twice or out of order"),
+    "enable.gapless.guarantee": (("true",), "no change may overtake one that failed"),
+    "api.version.request": (("true",), "without it the broker is given neither headers nor idempotence"),
     "acks": (("all", "-1"), "a change must survive the loss of a broker"),
     "request.required.acks": (("all", "-1"), "a change must survive the loss of a broker"),
     "max.in.flight": (("1", "2", "3", "4", "5"), "a retry must not reorder a user's changes"),
@@ -52,7 +55,15 @@ ALLOWED: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 
-_SECRET = re.compile(r"password|secret|\.pem$|oauthbearer\.config|token(?!\.endpoint)", re.IGNORECASE)
+# Settings that hold a promise from this value on.
+AT_LEAST: dict[str, tuple[int, str]] = {
+    "message.max.bytes": (131_072, "a dead letter of 64 KiB must fit, or it blocks all behind it"),
+    "queue.buffering.max.kbytes": (1_024, "a message that never fits blocks all behind it"),
+}
+
+_SECRET = re.compile(
+    r"password|passphrase|secret|\.pem$|oauthbearer\.config|token(?!\.endpoint)", re.IGNORECASE
+)
 
 _CONNECTING = ("bootstrap.servers", "metadata.broker.list", "debug")
 _NO_SUCH = "No such configuration property"
@@ -80,6 +91,9 @@ def read_kafka(draft: Draft, defaults: Mapping[str, str]) -> dict[str, str]:
         elif key in ALLOWED and value.lower() not in ALLOWED[key][0]:
             values, reason = ALLOWED[key]
             draft.report(("kafka", key), f"must be {' or '.join(values)}, got {value!r}: {reason}")
+        elif key in AT_LEAST and value.isdecimal() and int(value) < AT_LEAST[key][0]:
+            least, reason = AT_LEAST[key]
+            draft.report(("kafka", key), f"must be at least {least}, got {value}: {reason}")
     _ask_librdkafka(draft, {key: value for key, value in given.items() if key not in REFUSED})
     return {**defaults, **given}
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from config.check import check, problems_of
-from config.kafka_rules import ALLOWED
+from config.kafka_rules import ALLOWED, is_secret
 from config.settings import Settings, load_settings
 from tests.unit.settings_files import read, write
 
@@ -173,6 +173,17 @@ def test_settings__kubernetes_service_links_are_no_overrides(elsewhere: Path) ->
 def test_settings__kafka_settings_may_say_what_holds_anyway(elsewhere: Path, key: str) -> None:
     """A value that keeps the promise is no problem."""
     assert read(elsewhere, f"kafka: {{{key}: '{ALLOWED[key][0][0]}'}}").kafka[key] == ALLOWED[key][0][0]
+
+
+def test_settings__kafka_secrets_are_known_by_name() -> None:
+    """Each librdkafka setting that holds a secret is hidden, and those that only sound like one are not."""
+    secrets = ("sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem")
+    bearer = ("config", "client.secret", "client.credentials.client.secret")
+    key = ("assertion.private.key.pem", "assertion.private.key.passphrase")
+    for name in (*secrets, *(f"sasl.oauthbearer.{one}" for one in bearer + key)):
+        assert is_secret(name), name
+    for name in ("sasl.username", "ssl.key.location", "sasl.oauthbearer.token.endpoint.url"):
+        assert not is_secret(name), name
 
 
 def test_settings__policy_is_found_beside_the_file_then_here_then_as_shipped(elsewhere: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from config.kafka_rules import ALLOWED, REFUSED
+from config.kafka_rules import ALLOWED, AT_LEAST, REFUSED
 from config.settings import SettingsError, load_settings
 from tests.unit.settings_files import read, write
 
@@ -69,6 +69,15 @@ def test_settings_error__kafka_settings_that_break_a_promise_are_refused_by_name
     """What tierwise relies on cannot be set to anything else, and the reason is said."""
     lines = lines_of(elsewhere, f"kafka: {{{key}: '0'}}")
     assert any(key in line and len(line) > len(key) + 30 for line in lines)
+
+
+@pytest.mark.parametrize("key", AT_LEAST)
+def test_settings__kafka_settings_have_room_for_what_must_leave(elsewhere: Path, key: str) -> None:
+    """A size that would block the outbox for good is refused, the smallest one that does not is taken."""
+    least, reason = AT_LEAST[key]
+    (line,) = lines_of(elsewhere, f"kafka: {{{key}: {least - 1}}}")
+    assert line == f"$.kafka['{key}']: must be at least {least}, got {least - 1}: {reason}"
+    assert read(elsewhere, f"kafka: {{{key}: {least}}}").kafka[key] == str(least)
 
 
 @pytest.mark.parametrize(
