@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from flows.connection import Heard
 from flows.items import Claimed, Released
 from flows.log import log
 from flows.patience import BrokerUnavailable
@@ -40,9 +42,16 @@ class GroupRefused(Exception):
     """Say why the broker does not let us into the consumer group, and what to do."""
 
 
-def open_consumer(kafka: Mapping[str, str], group: str) -> Consumer:
-    """Connect a consumer that reads what it is told and commits nothing by itself."""
-    settings = {**GROUP_SETTINGS, **kafka, "group.id": group, **_fixed_settings()}
+def open_consumer(kafka: Mapping[str, str], group: str, heard: Heard | None = None) -> Consumer:
+    """
+    Connect a consumer that reads what it is told and commits nothing by itself.
+
+    Args:
+        heard: takes the errors of its connections, which are logged otherwise.
+    """
+    settings: dict[str, Any] = {**GROUP_SETTINGS, **kafka, "group.id": group, **_fixed_settings()}
+    if heard is not None:
+        settings |= {"error_cb": heard, "log_level": 0}
     return Consumer(settings, logger=logging.getLogger("tierwise.consumer"))
 
 

@@ -18,11 +18,21 @@ class BrokerUnavailable(Exception):
     """Say that no broker answered for as long as we were willing to wait."""
 
 
+class BrokerRefused(BrokerUnavailable):
+    """Say that login or certificate were refused, by the brokers or by us: settings, not time, help."""
+
+
 def patiently(
-    ask: Callable[[], Answered], wait_s: float, beat: Callable[[], None] = lambda: None
+    ask: Callable[[], Answered],
+    wait_s: float,
+    beat: Callable[[], None] = lambda: None,
+    why: Callable[[KafkaException], str] = str,
 ) -> Answered:
     """
     Ask until a broker answers; `beat` is called before each attempt.
+
+    Args:
+        why: says what an attempt failed of, or raises when the next one would as well.
 
     Raises:
         BrokerUnavailable: nobody answered for this long.
@@ -36,7 +46,8 @@ def patiently(
         except KafkaException as error:
             if error.args[0].code() in UNKNOWN:
                 raise
+            reason = why(error)
             if time.monotonic() > give_up_s:
-                raise BrokerUnavailable(f"kafka: no broker answered for {wait_s:.0f} s: {error}") from error
-            log("warn", "broker.awaited", error=error)
+                raise BrokerUnavailable(f"kafka: no broker answered for {wait_s:.0f} s: {reason}") from error
+            log("warn", "broker.awaited", error=reason)
             time.sleep(PAUSE_S)

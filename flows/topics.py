@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
 
+from flows.connection import Admin
 from flows.log import log
 from flows.patience import patiently
 
@@ -24,7 +25,7 @@ def check_topics(
 
     A shard is one partition number of every input topic, so unequal numbers would tear users apart.
     """
-    admin = AdminClient({**kafka, "log_level": 0})
+    admin = Admin(kafka)
     found = partition_counts(admin, wait_s)
     missing = [topic for topic in inputs if topic not in found]
     if missing:
@@ -45,9 +46,9 @@ def check_topics(
     return partitions
 
 
-def partition_counts(admin: AdminClient, wait_s: float = BROKER_WAIT_S) -> dict[str, int]:
-    """Answer the number of partitions of every topic; wait for a broker."""
-    metadata: ClusterMetadata = patiently(lambda: admin.list_topics(timeout=REQUEST_TIMEOUT_S), wait_s)
+def partition_counts(admin: Admin, wait_s: float = BROKER_WAIT_S) -> dict[str, int]:
+    """Answer the number of partitions of every topic; wait for a broker, but not for one that refuses us."""
+    metadata: ClusterMetadata = patiently(admin.list_longer, wait_s, why=admin.why)
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 REQUIRED = "TIERWISE_REQUIRE_TLS"
 IS_REQUIRED = bool(os.environ.get(REQUIRED))
-PROGRAMS = ("openssl", "redis-server")
+OPENSSL, REDIS = "openssl", "redis-server"
 """The second is Debian's: the embedded store was built without TLS."""
 
 _REQUEST = (
@@ -20,15 +20,15 @@ _REQUEST = (
 _OF_THIS_MACHINE = ("subjectAltName=IP:127.0.0.1,DNS:localhost", "basicConstraints=critical,CA:FALSE")
 
 
-def missing_programs() -> str:
+def missing_programs(*programs: str) -> str:
     """Say which programs this machine lacks for tests of TLS; empty when it has all."""
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    missing = [program for program in programs if shutil.which(program) is None]
     return f"TLS needs {' and '.join(missing)}, not found on this machine" if missing else ""
 
 
-def need_programs() -> None:
+def need_programs(*programs: str) -> None:
     """Skip the test where a program is missing; in CI, fail it."""
-    if reason := missing_programs():
+    if reason := missing_programs(*programs):
         if IS_REQUIRED:
             pytest.fail(f"{reason}, and {REQUIRED} is set")
         pytest.skip(reason)
@@ -46,7 +46,7 @@ class Authority:
     """An authority that nobody else trusts; `file` is what clients are to trust."""
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
-        need_programs()
+        need_programs(OPENSSL)
         self._folder = folder
         self._own = self._make(name)
         self.file = self._own.file

@@ -12,7 +12,7 @@ import redis
 
 from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics, start_kafka, start_valkey
 from sinks.outbox import Kind
-from tests.certificates import IS_REQUIRED, missing_programs
+from tests.certificates import IS_REQUIRED, OPENSSL, REDIS, missing_programs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say once why the tests of TLS were skipped."""
-    if (reason := missing_programs()) and not IS_REQUIRED:
+    if (reason := missing_programs(OPENSSL, REDIS)) and not IS_REQUIRED:
         terminalreporter.write_line(f"tests of TLS skipped: {reason}")
 
 

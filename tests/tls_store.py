@@ -8,7 +8,7 @@ from typing import Self
 import redis
 
 from flows.dev.child import Child, free_port
-from tests.certificates import Authority
+from tests.certificates import REDIS, Authority, need_programs
 
 READY_DEADLINE_S = 20.0
 PASSWORD = "secret-of-the-tests"
@@ -24,6 +24,7 @@ class TlsStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        need_programs(REDIS)
         self.authority = Authority(folder)
         server, self._client = self.authority.sign("server"), self.authority.sign("client")
         self.port = free_port()

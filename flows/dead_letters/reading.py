@@ -7,6 +7,7 @@ from typing import Any, Self
 from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, TopicPartition
 
 from config.settings import Settings
+from flows.connection import FIRST_TIMEOUT_S, Heard
 from flows.dead_letters.letter import Letter, Place
 from flows.membership import open_consumer
 
@@ -35,7 +36,8 @@ class LetterReader:
     def __init__(self, settings: Settings) -> None:
         self._topic = settings.topics.dead_letters
         self._servers = settings.kafka.get("bootstrap.servers")
-        self._consumer = open_consumer(settings.kafka, settings.group)
+        self._heard = Heard()
+        self._consumer = open_consumer(settings.kafka, settings.group, self._heard)
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +47,7 @@ class LetterReader:
 
     def partition_counts(self) -> dict[str, int]:
         """Answer how many partitions each topic of the broker has."""
-        metadata: Any = self._asked(lambda: self._consumer.list_topics(timeout=REQUEST_TIMEOUT_S))
+        metadata: Any = self._asked(self._metadata)
         return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
 
     def all(self, since_ms: int | None = None) -> Iterator[Letter]:
@@ -94,6 +96,15 @@ class LetterReader:
         found: Any = self._asked(lambda: self._consumer.offsets_for_times(wanted, REQUEST_TIMEOUT_S))
         return {one.partition: one.offset for one in found}
 
+    def _metadata(self) -> Any:
+        try:
+            return self._consumer.list_topics(timeout=FIRST_TIMEOUT_S)
+        except KafkaException:
+            self._consumer.poll(0)  # Serves what was heard meanwhile.
+            if self._heard.refusal:
+                raise
+        return self._consumer.list_topics(timeout=REQUEST_TIMEOUT_S)
+
     def _partitions(self) -> int:
         count = self.partition_counts().get(self._topic)
         if count is None:
@@ -115,4 +126,5 @@ class LetterReader:
         try:
             return ask()
         except KafkaException as error:
-            raise LettersUnreadable(f"kafka: {self._servers}: {error.args[0].str()}") from error
+            self._consumer.poll(0)
+            raise LettersUnreadable(f"kafka: {self._servers}: {self._heard.why(error)}") from error

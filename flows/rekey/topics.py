@@ -8,6 +8,7 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaExcep
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from config.settings import Topics
+from flows.connection import Admin
 from flows.log import log
 from flows.topics import REQUEST_TIMEOUT_S, UnfitTopics, partition_counts
 
@@ -64,7 +65,7 @@ def prepare_target(kafka: Mapping[str, str], route: Route, topics: Topics, group
 
     Refuses a target that the worker could not read beside the other topics, or that would stay incomplete.
     """
-    admin = AdminClient({**kafka, "log_level": 0})
+    admin = Admin(kafka)
     counts = partition_counts(admin)
     if route.source not in counts:
         raise UnfitTopics(f"--from: {route.source} not found at {kafka.get('bootstrap.servers')}")
@@ -140,7 +141,7 @@ def _create(admin: AdminClient, route: Route, partitions: int) -> None:
     log("info", "topic.created", topic=route.target, partitions=partitions, **_as_fields(config))
 
 
-def _counts_with(admin: AdminClient, topic: str) -> dict[str, int]:
+def _counts_with(admin: Admin, topic: str) -> dict[str, int]:
     """Wait until the broker shows a topic that was created."""
     give_up_s = time.monotonic() + REQUEST_TIMEOUT_S
     while topic not in (counts := partition_counts(admin)):

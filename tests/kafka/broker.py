@@ -4,7 +4,7 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -61,20 +61,29 @@ class ApacheKafka:
         jars: the folder of its class path.
         folder: for its settings and its data; empty.
         changed: broker settings that replace ours.
+        listener: one more, such as SASL_SSL://127.0.0.1:19093.
+        users: those of SCRAM, as StorageTool takes them: SCRAM-SHA-512=[name=a,password=b].
     """
 
-    def __init__(self, jars: Path, folder: Path, changed: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        jars: Path,
+        folder: Path,
+        changed: Mapping[str, str] | None = None,
+        listener: str = "",
+        users: Sequence[str] = (),
+    ) -> None:
         self._java = ("java", *JVM, "-cp", f"{jars}/*")
-        self.port, controller_port = _free_ports(2)
+        self.port, controller_port = free_ports(2)
         self._settings_file = folder / "server.properties"
         settings = {
-            **_settings(self.port, controller_port, folder / "data"),
+            **_settings(self.port, controller_port, folder / "data", listener),
             **QUICK,
             **SMALL,
             **(changed or {}),
         }
         self._settings_file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        self._format()
+        self._format(users)
         self._child: Child | None = None
         self.start()
 
@@ -124,10 +133,11 @@ class ApacheKafka:
         if self._child is not None:
             self._child.stop(STOP_DEADLINE_S, with_signal)
 
-    def _format(self) -> None:
+    def _format(self, users: Sequence[str]) -> None:
         command = (*self._java, "kafka.tools.StorageTool", "format")
+        options = [word for user in users for word in ("--add-scram", user)]
         done = subprocess.run(
-            (*command, "--cluster-id", CLUSTER, "--config", str(self._settings_file)),
+            (*command, "--cluster-id", CLUSTER, "--config", str(self._settings_file), *options),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -144,19 +154,21 @@ class ApacheKafka:
             return False
 
 
-def _settings(port: int, controller_port: int, data: Path) -> dict[str, str]:
+def _settings(port: int, controller_port: int, data: Path, listener: str) -> dict[str, str]:
+    ours = ",".join(filter(None, (f"PLAINTEXT://127.0.0.1:{port}", listener)))
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        "listeners": f"{ours},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": ours,
         "controller.listener.names": "CONTROLLER",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "log.dirs": str(data),
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Choose ports on which nobody listens."""
     ports: list[int] = []
     while len(ports) < count:
         port = random.choice(PORTS)

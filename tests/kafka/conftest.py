@@ -11,6 +11,7 @@ from tests.integration.conftest import bench, load, one_topic, place, policy
 from tests.integration.rekey_process import Hop
 from tests.kafka.broker import ApacheKafka
 from tests.kafka.jars import jars, missing_programs
+from tests.kafka.secured import SecuredKafka
 
 __all__ = ["bench", "load", "one_topic", "place", "policy"]
 
@@ -27,11 +28,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """Run one Apache Kafka for all tests of this process."""
-    if reason := _missing():
-        if IS_REQUIRED:
-            pytest.fail(f"{reason}, and {REQUIRED} is set")
-        pytest.skip(reason)
+    _need_programs()
     with ApacheKafka(jars(), tmp_path_factory.mktemp("kafka")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def secured_apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """Run one Apache Kafka with a login and TLS for all tests of this process that ask for it."""
+    _need_programs()
+    with SecuredKafka(jars(), tmp_path_factory.mktemp("secured")) as broker:
         yield broker
 
 
@@ -49,6 +55,13 @@ def hop(kafka: ApacheKafka, prefix: str, tmp_path: Path) -> Hop:
     create_topics(kafka.bootstrap, [hop.source], 3)
     create_topics(kafka.bootstrap, [hop.target], 4)
     return hop
+
+
+def _need_programs() -> None:
+    if reason := _missing():
+        if IS_REQUIRED:
+            pytest.fail(f"{reason}, and {REQUIRED} is set")
+        pytest.skip(reason)
 
 
 def _missing() -> str:
