@@ -90,6 +90,7 @@ class Measure:
         self._metrics.entries_published.inc(total - self._relayed[0])
         self._metrics.publish_failures.inc(failures - self._relayed[1])
         self._relayed = (total, failures)
+        self._metrics.outbox_full.set(self._progress.is_outbox_full)
         for partition in self._known:
             account = self._progress.shards.get(partition)
             self._metrics.outbox_pending.labels(str(partition)).set(account.pending if account else 0)

@@ -49,6 +49,8 @@ class Progress:
         """Shards whose store went back in time: to be claimed and loaded anew."""
         self.settled: dict[int, str] = {}
         """Shards that were given back with nothing unwritten, with the token of our last claim."""
+        self.is_outbox_full = False
+        """Nothing is read, since too much waits to be published."""
         self.assigned = False
         self.failure: Exception | None = None
         self._last_step_ms = clock.monotonic_ms()

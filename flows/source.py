@@ -44,6 +44,7 @@ class Brake:
 
     def steer(self) -> None:
         """Pause and resume topic partitions as the later stages can take them."""
+        self._watch_outbox()
         wanted = self._wanted()
         if wanted == self.held and not self.is_new:
             return
@@ -57,16 +58,28 @@ class Brake:
         """Forget what was held: the assignment is new. A pause outlives it: what comes back comes back paused."""
         self.held, self.is_new = set(), True
 
+    def _watch_outbox(self) -> None:
+        """Decide, and say once, whether there is room for more changes; half of it has to be free again."""
+        entries, was_full = self.progress.unpublished(), self.progress.is_outbox_full
+        is_full = entries > (UNPUBLISHED_MAX // 2 if was_full else UNPUBLISHED_MAX)
+        if is_full == was_full:
+            return
+        self.progress.is_outbox_full = is_full
+        if is_full:
+            action = "reading waits until half of them are published; does Kafka take changes?"
+            log("warn", "outbox.filled", entries=entries, limit=UNPUBLISHED_MAX, action=action)
+        else:
+            log("info", "outbox.drained", entries=entries, action="reading goes on")
+
     def _owned(self) -> set[tuple[int, int]]:
         return {(one, topic) for one in self.progress.shards for topic in range(len(self.topics))}
 
     def _wanted(self) -> set[tuple[int, int]]:
         shards = self.progress.shards
-        unpublished_max = UNPUBLISHED_MAX // 2 if self.held else UNPUBLISHED_MAX
         all_topics = range(len(self.topics))
         wanted = {(partition, topic) for partition in self.progress.fenced for topic in all_topics}
         wanted |= self.progress.stopped.keys() & self._owned()
-        if self.progress.unpublished() > unpublished_max:
+        if self.progress.is_outbox_full:
             return wanted | self._owned()
         for partition, shard in shards.items():
             for topic, waiting in enumerate(shard.waiting):

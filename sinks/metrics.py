@@ -178,6 +178,9 @@ class Metrics:
         self.outbox_pending = self._gauge(
             "outbox_pending", "Entries in the outbox that are not confirmed.", "shard"
         )
+        self.outbox_full = self._gauge(
+            "outbox_full", "1 while nothing is read, since too many entries are not confirmed."
+        )
         self.entries_published = self._counter("entries_published", "Outbox entries confirmed by the broker.")
         self.publish_failures = self._counter(
             "publish_failures", "Deliveries that failed and are tried again."

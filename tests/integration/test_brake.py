@@ -1,5 +1,6 @@
 """Tests of how reading is held back, on a real broker."""
 
+import re
 import time
 from collections.abc import Iterator
 
@@ -8,9 +9,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from flows.clock import SystemClock
 from flows.dev.embedded import KafkaServer
+from flows.measure import Measure
 from flows.membership import open_consumer
 from flows.progress import Progress
-from flows.source import WAITING_MAX, Brake
+from flows.source import UNPUBLISHED_MAX, WAITING_MAX, Brake
+from scoring.policy import Policy
 from tests.conftest import Topics
 
 DEADLINE_S = 10.0
@@ -71,3 +74,25 @@ def test_brake__reads_nothing_of_what_is_stopped(
     consumer.seek(TopicPartition(topics.orders, 0, 50))
     brake.steer()
     assert offset_read(consumer) == 50
+
+
+def test_brake__says_when_the_outbox_is_full(
+    reading: tuple[Consumer, Progress, Brake], policy: Policy, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reading stops at the limit and goes on at half of it; each is one line, and a gauge shows which."""
+    consumer, progress, brake = reading
+    measure = Measure(policy, "t", progress, SystemClock())
+
+    def steered(pending: int) -> tuple[list[str], float | None]:
+        progress.shards[0].pending = pending
+        brake.steer()
+        measure.published(0, 0)
+        logged = re.findall(r"event=(\S+)", capsys.readouterr().err)
+        return logged, measure.registry.get_sample_value("t_outbox_full")
+
+    assert steered(UNPUBLISHED_MAX) == ([], 0)
+    assert steered(UNPUBLISHED_MAX + 1) == (["outbox.filled"], 1)
+    assert consumer.consume(10, 1.0) == []
+    assert steered(UNPUBLISHED_MAX // 2 + 1) == ([], 1)
+    assert steered(UNPUBLISHED_MAX // 2) == (["outbox.drained"], 0)
+    assert offset_read(consumer) == 1
