@@ -5,7 +5,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,10 +46,11 @@ class WorkerProcess:
         name: str = "worker",
         options: Sequence[str] = (),
         program: Sequence[str] = ("flows.cli",),
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         self.port = free_port()
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
-        env |= {"PYTHONPATH": str(REPOSITORY), "TIERWISE_HTTP__PORT": str(self.port)}
+        env |= {"PYTHONPATH": str(REPOSITORY), "TIERWISE_HTTP__PORT": str(self.port), **(environ or {})}
         if cache := os.environ.get("TIERWISE_KERNEL_CACHE"):
             env["TIERWISE_KERNEL_CACHE"] = cache
         command = [sys.executable, "-m", *program, "run", "--settings", str(settings), *options]

@@ -11,9 +11,9 @@ from confluent_kafka.admin import (
 
 from tests.certificates import Authority
 from tests.kafka.broker import ApacheKafka, free_ports
+from tests.tls_store import PASSWORD
 
 USER = "worker"
-PASSWORD = "secret-of-the-tests"
 MECHANISMS = ("SCRAM-SHA-512", "PLAIN")
 _LISTENER = "listener.name.sasl_ssl"
 _MODULES = "org.apache.kafka.common.security"

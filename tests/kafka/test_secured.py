@@ -12,7 +12,8 @@ from tests.certificates import Authority
 from tests.integration.bench import Bench
 from tests.integration.outcome import START_MS, assert_same, expected, story
 from tests.integration.worker_process import QUICK_GROUP, WorkerProcess
-from tests.kafka.secured import MECHANISMS, PASSWORD, SecuredKafka
+from tests.kafka.secured import MECHANISMS, SecuredKafka
+from tests.tls_store import PASSWORD
 
 WRONG = "not-" + PASSWORD
 
