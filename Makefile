@@ -41,8 +41,9 @@ test-bounds: $(READY)  ## Run the tests of the kernels once more, every array ac
 faults: $(READY)  ## Break workers and servers under load, and compare with the reference.
 	$(BIN)/python -m tests.faults $(ARGS)
 
+# What is finished is in build/soak.jsonl; the same command goes on where it was interrupted.
 soak: $(READY)  ## The same for about an hour.
-	$(BIN)/python -m tests.faults --soak $(ARGS)
+	$(BIN)/python -m tests.faults --soak --resume build/soak.jsonl $(ARGS)
 
 check: $(READY)  ## Lint, format, types, import directions.
 	$(BIN)/ruff check .

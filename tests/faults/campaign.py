@@ -1,45 +1,16 @@
-"""The list of faults, and one fault carried out in a world of its own. This file runs both."""
+"""One fault, carried out in a world of its own, and what became of it. This file runs it."""
 
 import tempfile
 import traceback
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from config.policy_file import load_policy
 from flows.dev.child import ChildFailed
-from tests.faults import on_broker, on_store, on_workers
 from tests.faults.audit import Audit, audit
+from tests.faults.catalogue import Fault
 from tests.faults.world import NotRecovered, World
 from tests.integration.worker_process import POLICY
-
-HITS_PER_WORLD = 12
-"""The reference recomputes everything at each event, so a world must not grow old."""
-
-
-@dataclass(frozen=True)
-class Fault:
-    """
-    One row of the table.
-
-    Attributes:
-        injure: hurts a world so often.
-        sabotage: what the control's workers lack.
-        short, soak: how often it is done; 0 leaves it out.
-        control: how often in the control.
-    """
-
-    name: str
-    what: str
-    injure: Callable[[World, int], None]
-    sabotage: str
-    short: int
-    soak: int
-    control: int = 2
-    has_proxy: bool = False
-    appendonly: bool = False
-    is_hot: bool = False
-    commit_interval: str = "30ms"
 
 
 @dataclass
@@ -82,76 +53,17 @@ class Result:
         )
 
 
-FAULTS = (
-    Fault("kill", "`kill -9` of a worker", on_workers.kill_anywhere, "no_outbox", 10, 200, 4),
-    Fault(
-        "kill-before-chunk", "`kill -9` before the k-th chunk reaches the store",
-        on_workers.kill_before_chunk, "offsets_first", 6, 100, 4, has_proxy=True,
-    ),
-    Fault(
-        "kill-after-chunk", "`kill -9` behind the k-th chunk, before its answer",
-        on_workers.kill_after_chunk, "no_offset_check", 6, 100, 4, has_proxy=True,
-    ),
-    Fault(
-        "relay", "`kill -9` while the outbox is not empty",
-        on_workers.kill_with_full_outbox, "trim_early", 6, 100, 4,
-    ),
-    Fault(
-        "freeze", "SIGSTOP of an owner, SIGCONT after another took over",
-        on_workers.freeze_owner, "no_fence", 4, 50, 4, is_hot=True, commit_interval="400ms",
-    ),
-    Fault(
-        "second-owner", "a second owner by mistake",
-        on_workers.second_owner, "no_outbox", 2, 20, 4,
-    ),
-    Fault(
-        "storm", "three workers started, stopped and killed at random",
-        on_workers.storm, "no_outbox", 8, 100, 8,
-    ),
-    Fault("rollback", "the store set back to an older snapshot", on_store.roll_back, "at_least", 4, 50),
-    Fault(
-        "store-kill", "`kill -9` of the store, its writes kept (`everysec`)",
-        on_store.kill_store, "assume_done", 3, 50, 3, appendonly=True,
-    ),
-    Fault("memory", "`maxmemory` reached", on_store.fill_memory, "assume_done", 2, 20),
-    Fault("read-only", "READONLY", on_store.make_read_only, "assume_done", 2, 20),
-    Fault("no-replicas", "NOREPLICAS", on_store.ask_for_replicas, "assume_done", 2, 20),
-    Fault(
-        "black-hole", "a black hole on the way to the store",
-        on_store.black_hole, "assume_done", 2, 20, has_proxy=True,
-    ),
-    Fault(
-        "reset", "a connection to the store reset in a chunk",
-        on_store.reset_link, "assume_done", 12, 100, 12, has_proxy=True,
-    ),
-    Fault("slow", "a slow link to the store", on_store.slow_link, "assume_done", 3, 20, 4, has_proxy=True),
-    Fault("hang", "the broker hangs for 4 s", on_broker.hang, "careless_relay", 2, 20),
-    Fault("hang-long", "the broker hangs for 70 s", on_broker.hang_long, "careless_relay", 0, 4, 1),
-    Fault(
-        "absent", "the broker does not answer when a worker starts",
-        on_broker.absent_at_start, "no_outbox", 2, 20,
-    ),
-)  # fmt: skip
-
-
 def run(fault: Fault, count: int, seed: int, is_control: bool) -> Result:
     """Carry one fault out so often, in a world that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="tierwise-faults-") as folder:
-        sabotage = fault.sabotage if is_control else None
-        world = World(
-            Path(folder),
-            seed,
-            sabotage,
-            fault.has_proxy,
-            fault.appendonly,
-            fault.is_hot,
-            fault.commit_interval,
-        )
-        result = Result()
+        result, world = Result(), None
         try:
+            world = World(Path(folder), seed, fault.scene, fault.sabotage if is_control else None)
             fault.injure(world, count)
         except Exception:
             result.failure = traceback.format_exc(limit=3)
+        if world is None:
+            return result
         try:
             if is_control or not result.failure:
                 _finish(world, result)

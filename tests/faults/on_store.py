@@ -29,7 +29,6 @@ def roll_back(world: World, count: int) -> None:
     def injure() -> None:
         world.store.save()
         world.wait_written_anew()
-        time.sleep(world.random.uniform(0.0, 1.0))
         world.await_live_moment()
         if world.strike(world.restart_valkey):
             world.recovered(time.monotonic())
@@ -89,7 +88,7 @@ def reset_link(world: World, count: int) -> None:
     def injure() -> None:
         world.await_live_moment()
         number = sum(world.numbers())
-        struck = world.proxy.at_chunk(
+        struck = world.proxy.at_write(
             world.random.randint(1, 6),
             world.random.choice(["before", "after"]),
             lambda: None,

@@ -5,12 +5,15 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
-from tests.faults.world import World
+from tests.faults.scene import set_clock
+from tests.faults.world import NotRecovered, World
 
 STORM_PAUSE_S = (0.4, 2.5)
 STORM_WORKERS = 3
+CLOCK_LEAP_MIN_S, CLOCK_LEAP_MAX_S = 3_600, 400 * 86_400
 
 
 def kill_anywhere(world: World, count: int) -> None:
@@ -47,7 +50,31 @@ def kill_after_chunk(world: World, count: int) -> None:
 
 
 def freeze_owner(world: World, count: int) -> None:
-    """SIGSTOP one of two workers until the other has its shards, then SIGCONT."""
+    """SIGSTOP the owner, let another take over, SIGCONT, and wait until the first has noticed."""
+    world.begin()
+
+    def injure() -> None:
+        frozen = world.worker
+        world.await_live_moment()
+        started_s = time.monotonic()
+        has_hit = world.strike(partial(os.kill, frozen.pid, signal.SIGSTOP))
+        world.start_worker()
+        if has_hit:
+            world.recovered(started_s)
+        else:
+            world.wait_written_anew()
+        time.sleep(world.random.uniform(0.0, 0.5))
+        os.kill(frozen.pid, signal.SIGCONT)
+        if world.sabotage is None:
+            world.wait(lambda: "event=store.fenced" in frozen.log, "the awakened one fenced")
+        world.wait_written_anew()
+        world.drop(frozen)
+
+    world.repeat(count, injure)
+
+
+def freeze_member(world: World, count: int) -> None:
+    """SIGSTOP one of two workers until the group has given its shards to the other, then SIGCONT."""
     world.begin(workers=2)
 
     def injure() -> None:
@@ -71,11 +98,8 @@ def second_owner(world: World, count: int) -> None:
 
     def injure() -> None:
         first = world.worker
-        mistaken = f"{world.bench.topics.group}.{world.random.getrandbits(32):x}"
-        world.settings = world.write_settings(group=mistaken)
-        thief = world.start_worker()
+        thief = world.start_worker(has_own_group=True)
         world.wait(lambda: world.worker.answers("/ready") == 200, "the second owner at work")
-        world.settings = world.write_settings()
         world.wait_written_anew()
         if world.sabotage is None:
             world.wait(lambda: "event=store.fenced" in first.log, "the first owner fenced")
@@ -109,6 +133,25 @@ def storm(world: World, count: int) -> None:
     world.recovered(time.monotonic())
 
 
+def clock_leaps(world: World, count: int) -> None:
+    """Set the workers' clock anywhere while one runs, then kill it, so that the next one starts at that time."""
+    world.begin()
+
+    def injure() -> None:
+        world.await_live_moment()
+        ahead_s = world.random.choice((-1, 1)) * world.random.randint(CLOCK_LEAP_MIN_S, CLOCK_LEAP_MAX_S)
+        if world.strike(partial(set_clock, world.folder, ahead_s)):
+            world.recovered(time.monotonic())
+        world.kill(world.worker)
+        world.wait_written_anew()
+        stamp = re.search(r" time=(\S+)", world.worker.log)
+        shown_s = datetime.fromisoformat(stamp[1]).timestamp() if stamp else time.time()
+        if abs(shown_s - time.time() - ahead_s) > CLOCK_LEAP_MIN_S / 2:
+            raise NotRecovered(f"a worker's clock shows {shown_s}, not {ahead_s} s more than ours")
+
+    world.repeat(count, injure)
+
+
 def _stir(world: World) -> None:
     able = ["start"] if len(world.workers) < STORM_WORKERS else []
     able += ["stop", "kill"] if len(world.workers) > 1 else []
@@ -139,7 +182,7 @@ def _kill_at_chunk(world: World, count: int, moment: str) -> None:
 
     def injure() -> None:
         number = sum(world.numbers())
-        struck = world.proxy.at_chunk(
+        struck = world.proxy.at_write(
             world.random.randint(1, 8),
             moment,
             partial(os.kill, world.worker.pid, signal.SIGKILL),

@@ -1,4 +1,4 @@
-"""This file is a bad network between a worker and Redis: a small TCP proxy that can fail in chosen ways."""
+"""This file is a bad network between a worker and a server: a small TCP proxy that can fail in chosen ways."""
 
 import contextlib
 import random
@@ -18,10 +18,12 @@ ROWS = b":rows\r\n"
 SLOW_S = (0.0, 3.0)
 """How long each piece of a slow link takes; often longer than the worker waits for an answer."""
 READ_BYTES = 1 << 16
+PRODUCE = b"\0\0"
+"""Kafka's number for requests that bring messages; it stands behind the four bytes of a request's length."""
 
 
 class _Strike:
-    """What is to happen at the k-th chunk from now."""
+    """What is to happen at the k-th write from now."""
 
     def __init__(
         self, count: int, moment: Moment, act: Callable[[], None], has_happened: Callable[[], bool]
@@ -57,10 +59,17 @@ class _Wire:
 
 
 class Proxy:
-    """Pass bytes on, or not."""
+    """
+    Pass bytes on, or not.
 
-    def __init__(self, target_port: int, seed: int) -> None:
-        self._target = ("127.0.0.1", target_port)
+    Args:
+        writes_in: tells how many writes end in a piece that a client has sent.
+        target_port: of the server; may be set later, before the first client comes.
+    """
+
+    def __init__(self, seed: int, writes_in: Callable[["_Wire", bytes], int], target_port: int = 0) -> None:
+        self.target_port = target_port
+        self._writes_in = writes_in
         self._random = random.Random(seed)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._wires: list[_Wire] = []
@@ -70,18 +79,23 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
-    def url(self) -> str:
-        """Give the address of the store behind it, with a short patience."""
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0?socket_timeout=1"
+    def port(self) -> int:
+        """Give the port that clients connect to."""
+        return int(self._listener.getsockname()[1])
 
-    def at_chunk(
+    @property
+    def url(self) -> str:
+        """Give the address of a store behind it, with a short patience."""
+        return f"redis://127.0.0.1:{self.port}/0?socket_timeout=1"
+
+    def at_write(
         self, count: int, moment: Moment, act: Callable[[], None], has_happened: Callable[[], bool]
     ) -> threading.Event:
         """
-        Act at the count-th chunk from now, before its EXEC reaches the server or behind it; no answer comes.
+        Act at the count-th write from now, before it reaches the server or behind it; no answer comes.
 
         Args:
-            has_happened: tells, behind the EXEC, whether the server has carried it out.
+            has_happened: tells, behind the write, whether the server has carried it out.
         """
         strike = _Strike(count, moment, act, has_happened)
         with self._lock:
@@ -105,7 +119,7 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(self._target, timeout=5)
+                server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
             except OSError:
                 client.close()
                 continue
@@ -119,7 +133,7 @@ class Proxy:
 
     def _requests(self, wire: _Wire) -> None:
         while piece := _read(wire.client):
-            strike = self._struck(_chunks_in(wire, piece))
+            strike = self._struck(self._writes_in(wire, piece))
             if strike is not None and strike.moment == "before":
                 break
             if strike is not None:
@@ -163,10 +177,15 @@ class Proxy:
         return not (wire.is_dead and mode in (loss, "pass"))
 
 
-def _chunks_in(wire: _Wire, piece: bytes) -> int:
-    """Count the chunks that end in this piece."""
+def chunks_in(wire: _Wire, piece: bytes) -> int:
+    """Count the chunks of users that end in this piece of what a store is told."""
     *transactions, wire.unfinished = (wire.unfinished + piece).split(EXEC)
     return sum(ROWS in one for one in transactions)
+
+
+def produces_in(wire: _Wire, piece: bytes) -> int:
+    """Count the requests that bring messages to a broker, of those this piece begins with: each is sent by itself."""
+    return int(piece[4:6] == PRODUCE)
 
 
 def _read(end: socket.socket) -> bytes:

@@ -11,10 +11,14 @@ import redis
 
 from flows.dev.embedded import start_valkey
 from tests.conftest import REPOSITORY
-from tests.faults.campaign import Fault, Result
+from tests.faults.campaign import Result
+from tests.faults.catalogue import Fault
+from tests.kafka.jars import POM
 
 PAGE = REPOSITORY / "docs" / "reliability.md"
-BEGIN, END = "<!-- faults:begin -->", "<!-- faults:end -->"
+SHORT, SOAK = "faults", "soak"
+"""The marks that the page has for a table of each form."""
+APACHE = re.compile(r"<artifactId>kafka_[\d.]+</artifactId>\s*<version>([\d.]+)</version>")
 HEAD = (
     "| fault | hits | users wrong | lost | double | out of order | repeats sent | recovery p50 / p95 "
     "| the control, and what it did |\n"
@@ -51,12 +55,13 @@ def control_text(fault: Fault, control: Result) -> str:
     return f"`{fault.sabotage}` ({control.hits} hits): {outcome}"
 
 
-def save(rows: list[str], command: str) -> None:
-    """Put the table, with date, versions and command, between the marks of the page."""
+def save(rows: list[str], command: str, is_soak: bool) -> None:
+    """Put the table, with date, versions and command, between the marks of its form."""
+    mark = SOAK if is_soak else SHORT
     text = PAGE.read_text(encoding="utf-8")
     made = f"Made {datetime.now(UTC):%Y-%m-%d} by `{command}`; {_versions()}."
     table = "\n".join((HEAD, *rows))
-    pattern = re.compile(f"(?<={BEGIN}\n).*?(?={END})", re.S)
+    pattern = re.compile(f"(?<=<!-- {mark}:begin -->\n).*?(?=<!-- {mark}:end -->)", re.S)
     PAGE.write_text(pattern.sub(lambda _: f"{made}\n\n{table}\n", text), encoding="utf-8")
 
 
@@ -70,5 +75,6 @@ def _versions() -> str:
         "Bytewax": "bytewax",
     }
     packages = [f"{shown} {version(name)}" for shown, name in names.items()]
+    packages += [f"Apache Kafka {one}" for one in APACHE.findall(POM.read_text())]
     machine = f"Python {platform.python_version()}, {os.cpu_count()} cores"
     return ", ".join([f"Valkey {store}", *packages, machine])

@@ -1,12 +1,11 @@
 """
-Run a worker without one of its safeguards: `python -m tests.faults.sabotage NAME run --settings FILE`.
+What a worker is without one of its safeguards.
 
-Each fault of the campaign is repeated with such a worker. Only when that is seen to lose or to repeat something
-has the fault hit where it hurts, and the safeguard earned its place.
+Each fault of the campaign is repeated with such workers. Only when that is seen to lose or to repeat something
+has the fault hit where it hurts, and the safeguard earned its place. This file takes the safeguards away.
 """
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 import flows.cli
 from flows.commit import Commit
+from flows.score import Score
 from scoring.row import OFFSETS
 from sinks import keyspace, relay, shard_store
 from sinks.errors import StoreFenced, StoreRolledBack
@@ -74,9 +74,9 @@ def trim_early() -> None:
 
 
 def careless_relay() -> None:
-    """Give up on a message after a second, and take every report for a confirmation."""
+    """Send a message once, give up on it after a second, and take every report for a confirmation."""
     settle = Relay._settle
-    relay._PROMISES = {"enable.idempotence": False, "delivery.timeout.ms": 1000}
+    relay._PROMISES = {"enable.idempotence": False, "delivery.timeout.ms": 1000, "retries": 0}
     Relay._settle = lambda self, delivery, error, message: settle(  # type: ignore[method-assign]
         self, delivery, None, message
     )
@@ -127,6 +127,17 @@ def assume_done() -> None:
     ShardStore._write_once = hopeful  # type: ignore[method-assign]
 
 
+def wall_clock() -> None:
+    """Let deadlines fire when the machine's clock has passed them, not when the stream has."""
+    sweep = Score._sweep
+
+    def by_the_wall(self: Score, held: Any, wall_ms: int) -> None:
+        sweep(self, held, wall_ms)
+        held.shard.fire(max(wall_ms, held.shard.watermark_ms or 0))
+
+    Score._sweep = by_the_wall  # type: ignore[method-assign]
+
+
 SABOTAGES: dict[str, Callable[[], None]] = {
     one.__name__: one
     for one in (
@@ -139,10 +150,13 @@ SABOTAGES: dict[str, Callable[[], None]] = {
         no_fence,
         at_least,
         assume_done,
+        wall_clock,
     )
 }
 
 
-if __name__ == "__main__":
-    SABOTAGES[sys.argv.pop(1)]()
-    sys.exit(flows.cli.main())
+def run(name: str | None, arguments: Sequence[str]) -> int:
+    """Run the program, without that safeguard if one is named; answer the exit code."""
+    if name is not None:
+        SABOTAGES[name]()
+    return flows.cli.main(arguments)

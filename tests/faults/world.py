@@ -10,9 +10,13 @@ from typing import Any
 
 import redis
 
-from flows.dev.embedded import start_kafka, start_valkey
+from flows.dev.child import free_port
+from flows.dev.embedded import start_valkey
 from tests.conftest import PARTITIONS, make_topics
-from tests.faults.proxy import Proxy
+from tests.faults.brokers import Broker
+from tests.faults.nursery import Nursery
+from tests.faults.proxy import Proxy, chunks_in
+from tests.faults.scene import Scene, false_clock
 from tests.faults.stream import Stream
 from tests.integration.bench import Bench
 from tests.integration.worker_process import QUICK_GROUP, WorkerProcess
@@ -31,33 +35,31 @@ class NotRecovered(Exception):
     """Say what did not come back in time."""
 
 
+class HatchedWorker(WorkerProcess):
+    """A worker that was forked: see nursery.py."""
+
+    def __init__(
+        self, nursery: Nursery, settings: Path, name: str, sabotage: str | None, env: dict[str, str]
+    ) -> None:
+        self.port = free_port()
+        env = {"TIERWISE_HTTP__PORT": str(self.port), **env}
+        self._child = nursery.hatch(name, ["run", "--settings", str(settings)], env, sabotage)
+
+
 class World:
     """
     Run workers over a stream, injure them, and note what followed.
 
     Args:
         sabotage: the safeguard that every worker lacks, but for the last one (see sabotage.py).
-        has_proxy: whether workers reach the store through a bad network.
-        appendonly: whether the store keeps every write on disk.
-        is_hot: whether all events are of few users.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        seed: int,
-        sabotage: str | None = None,
-        has_proxy: bool = False,
-        appendonly: bool = False,
-        is_hot: bool = False,
-        commit_interval: str = "30ms",
-    ) -> None:
+    def __init__(self, folder: Path, seed: int, scene: Scene, sabotage: str | None = None) -> None:
         self.folder = folder
         self.random = random.Random(seed)
+        self.scene = scene
         self.sabotage = sabotage
         self._patience_s = CONTROL_WAIT_S if sabotage else WAIT_S
-        self.appendonly = appendonly
-        self.commit_interval = commit_interval
         self.hits = 0
         self.misses = 0
         self.restarts = 0
@@ -66,26 +68,28 @@ class World:
         self.workers: list[WorkerProcess] = []
         self.leaving: list[WorkerProcess] = []
         """Workers that were asked to stop and may still be at it."""
-        self.valkey = start_valkey(folder=folder, appendonly=appendonly)
-        self.kafka = start_kafka()
+        self._started = 0
+        self.valkey = start_valkey(folder=folder, appendonly=scene.appendonly)
+        self.broker = Broker(scene, folder, seed)
+        self.kafka = self.broker.server
+        self.nursery = Nursery(folder, false_clock(folder) if scene.false_clock else {})
         self.store = redis.Redis.from_url(self.valkey.url, socket_timeout=5)
-        self.proxy = Proxy(self.valkey.port, seed) if has_proxy else None
+        self.proxy = Proxy(seed, chunks_in, self.valkey.port) if scene.bad_store_link else None
         prefix = f"f{uuid.uuid4().hex[:8]}"
         topics = make_topics(self.kafka, prefix, PARTITIONS)
         self.bench = Bench(self.valkey, self.kafka, self.store, topics, prefix, folder, (topics.clickstream,))
-        self.settings = self.write_settings()
-        self.stream = Stream(self.bench.sender, seed, is_hot)
+        self.settings = self._write_settings()
+        self.stream = Stream(self.bench.sender, seed, scene.is_hot)
 
-    def write_settings(self, **changed: Any) -> Path:
-        """Write the settings for the next worker."""
+    def _write_settings(self) -> Path:
         settings: dict[str, Any] = {
-            "commit_interval": self.commit_interval,
+            "commit_interval": self.scene.commit_interval,
             "duplicates_per_user": DUPLICATES_PER_USER,
-            "kafka": {**self.kafka.client_settings, **QUICK_GROUP, "linger.ms": LINGER_MS},
+            "kafka": {**self.broker.worker_settings, **QUICK_GROUP, "linger.ms": LINGER_MS},
         }
         if self.proxy is not None:
             settings["redis"] = {"url": self.proxy.url}
-        return self.bench.write(**settings | changed)
+        return self.bench.write(**settings)
 
     # ------------------------------------------------------------------------------------------- workers
 
@@ -94,10 +98,14 @@ class World:
         """Name the newest worker."""
         return self.workers[-1]
 
-    def start_worker(self) -> WorkerProcess:
-        """Start one more worker."""
-        program = ("tests.faults.sabotage", self.sabotage) if self.sabotage else ("flows.cli",)
-        worker = WorkerProcess(self.settings, f"worker {len(self.workers)}", program=program)
+    def start_worker(self, has_own_group: bool | None = None) -> WorkerProcess:
+        """Start one more worker; in the world's group or in one of its own, as the scene says if nobody else."""
+        self._started += 1
+        env = {}
+        if self.scene.own_groups if has_own_group is None else has_own_group:
+            env = {"TIERWISE_GROUP": f"{self.bench.topics.group}.{self._started}"}
+        name = f"worker {self._started}"
+        worker = HatchedWorker(self.nursery, self.settings, name, self.sabotage, env)
         self.workers.append(worker)
         return worker
 
@@ -196,11 +204,10 @@ class World:
             injure()
         raise NotRecovered(f"only {self.hits} of {count} injuries hit live traffic")
 
-    def restart_valkey(self, appendonly: bool | None = None) -> None:
+    def restart_valkey(self) -> None:
         """Kill the store and start it again at the same port, with what it has on disk."""
         self.valkey.close()
-        kept = self.appendonly if appendonly is None else appendonly
-        self.valkey = self.bench.valkey = start_valkey(self.valkey.port, self.folder, kept)
+        self.valkey = self.bench.valkey = start_valkey(self.valkey.port, self.folder, self.scene.appendonly)
 
     # ------------------------------------------------------------------------------------------- the end
 
@@ -227,8 +234,9 @@ class World:
             worker.kill()
         if self.proxy is not None:
             self.proxy.close()
+        self.nursery.close()
         self.store.close()
-        self.kafka.close()
+        self.broker.close()
         self.valkey.close()
 
     def _is_done(self, count: int) -> bool:

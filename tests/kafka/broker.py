@@ -63,6 +63,8 @@ class ApacheKafka:
         changed: broker settings that replace ours.
         listener: one more, such as SASL_SSL://127.0.0.1:19093.
         users: those of SCRAM, as StorageTool takes them: SCRAM-SHA-512=[name=a,password=b].
+        data: a folder for its data alone.
+        shown_port: of a proxy. Clients that come to `shown_for_port` are told to go there from then on.
     """
 
     def __init__(
@@ -70,18 +72,26 @@ class ApacheKafka:
         jars: Path,
         folder: Path,
         changed: Mapping[str, str] | None = None,
+        data: Path | None = None,
+        shown_port: int | None = None,
         listener: str = "",
         users: Sequence[str] = (),
     ) -> None:
         self._java = ("java", *JVM, "-cp", f"{jars}/*")
-        self.port, controller_port = free_ports(2)
+        self.port, controller_port, detour_port = free_ports(3)
+        self.shown_for_port = detour_port if shown_port else None
         self._settings_file = folder / "server.properties"
         settings = {
-            **_settings(self.port, controller_port, folder / "data", listener),
+            **_settings(self.port, controller_port, data or folder / "data", listener),
             **QUICK,
             **SMALL,
             **(changed or {}),
         }
+        if shown_port:
+            settings["listeners"] += f",DETOUR://127.0.0.1:{detour_port}"
+            settings["advertised.listeners"] += f",DETOUR://127.0.0.1:{shown_port}"
+            names = ("PLAINTEXT", "CONTROLLER", "DETOUR")
+            settings["listener.security.protocol.map"] = ",".join(f"{name}:PLAINTEXT" for name in names)
         self._settings_file.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         self._format(users)
         self._child: Child | None = None
@@ -120,6 +130,10 @@ class ApacheKafka:
     def kill(self) -> None:
         """End it as kill -9 does; what it has not yet told the disk the system still holds."""
         self._end(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Kill it, for good."""
+        self.kill()
 
     def __enter__(self) -> Self:
         return self
