@@ -10,8 +10,8 @@ from tests.faults.world import World
 HITS_PER_WORLD = 25
 """The reference recomputes everything at each event, so a world must not grow old."""
 PLAIN = Scene()
-ALONE = Scene(own_groups=True)
-PROXIED = Scene(own_groups=True, bad_store_link=True)
+ALONE = Scene(own_groups=True, session_ms=1_000)
+PROXIED = Scene(own_groups=True, session_ms=1_000, bad_store_link=True)
 KAFKA = Scene(on_apache=True)
 KAFKA_PROXIED = Scene(on_apache=True, bad_broker_link=True)
 
@@ -125,6 +125,6 @@ FAULTS = (
     ),
     Fault(
         "clock", "clocks of workers leap, by up to 400 days and either way",
-        on_workers.clock_leaps, "wall_clock", 6, 50, 2, Scene(own_groups=True, false_clock=True),
+        on_workers.clock_leaps, "wall_clock", 6, 50, 2, Scene(own_groups=True, session_ms=1_000, false_clock=True),
     ),
 )  # fmt: skip

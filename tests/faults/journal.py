@@ -10,6 +10,7 @@ from tests.faults.audit import Audit
 from tests.faults.campaign import Result
 
 SOURCES = ("config", "flows", "scoring", "sinks", "tests/faults", "tests/integration", "tests/kafka")
+KINDS = (".py", ".c", ".yaml", ".xml")
 
 
 class Journal:
@@ -50,6 +51,7 @@ def code() -> str:
     """Name the state of everything that takes part."""
     content = hashlib.sha256()
     for folder in SOURCES:
-        for path in sorted((REPOSITORY / folder).rglob("*.py")):
-            content.update(path.read_bytes())
+        for path in sorted((REPOSITORY / folder).rglob("*")):
+            if path.suffix in KINDS:
+                content.update(path.read_bytes())
     return content.hexdigest()[:16]

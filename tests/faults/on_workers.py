@@ -10,6 +10,7 @@ from functools import partial
 
 from tests.faults.scene import set_clock
 from tests.faults.world import NotRecovered, World
+from tests.integration.worker_process import WorkerProcess
 
 STORM_PAUSE_S = (0.4, 2.5)
 STORM_WORKERS = 3
@@ -64,11 +65,21 @@ def freeze_owner(world: World, count: int) -> None:
         else:
             world.wait_written_anew()
         time.sleep(world.random.uniform(0.0, 0.5))
+        successor, joined = world.worker, frozen.log.count("event=partitions.assigned")
         os.kill(frozen.pid, signal.SIGCONT)
         if world.sabotage is None:
-            world.wait(lambda: "event=store.fenced" in frozen.log, "the awakened one fenced")
-        world.wait_written_anew()
-        world.drop(frozen)
+            world.wait(
+                lambda: _is_fenced(frozen) or frozen.log.count("event=partitions.assigned") > joined,
+                "the awakened one fenced, or back in its group",
+            )
+        if world.sabotage is None and not _is_fenced(frozen):
+            # It had nothing to write until its group, which had given it up, gave it all shards again: no hit.
+            world.hits -= has_hit
+            world.misses += has_hit
+            world.drop(successor)
+        else:
+            world.wait_written_anew()
+            world.drop(frozen)
 
     world.repeat(count, injure)
 
@@ -102,7 +113,7 @@ def second_owner(world: World, count: int) -> None:
         world.wait(lambda: world.worker.answers("/ready") == 200, "the second owner at work")
         world.wait_written_anew()
         if world.sabotage is None:
-            world.wait(lambda: "event=store.fenced" in first.log, "the first owner fenced")
+            world.wait(lambda: _is_fenced(first), "the first owner fenced")
         world.await_live_moment()
         started_s = time.monotonic()
         world.strike(partial(world.drop, thief))
@@ -167,7 +178,13 @@ def _stir(world: World) -> None:
             world.drop(world.random.choice(world.workers))
 
 
+def _is_fenced(worker: WorkerProcess) -> bool:
+    return "event=store.fenced" in worker.log
+
+
 def _kill_and_recover(world: World, is_live: Callable[[], bool] | None = None) -> None:
+    if not (is_live or (lambda: world.unwritten() > 0))():
+        return  # The moment has passed.
     started_s = time.monotonic()
     has_hit = world.strike(partial(world.kill, world.worker), is_live)
     if has_hit:

@@ -27,6 +27,8 @@ class Scene:
         commit_interval: the setting.
         own_groups: each worker has a consumer group to itself, so that a successor begins at once instead of
             when the group has given up the one before. Where reading goes on is the store's word in any case.
+        session_ms: after what silence the group gives a worker up; half of it is how long a join takes on the
+            embedded broker.
         on_apache: the broker is Apache Kafka, which keeps its data on disk.
         small_disk: that disk is so small that it can be filled.
         false_clock: workers have a clock that the campaign sets.
@@ -38,6 +40,7 @@ class Scene:
     is_hot: bool = False
     commit_interval: str = "30ms"
     own_groups: bool = False
+    session_ms: int = 2_000
     on_apache: bool = False
     small_disk: bool = False
     false_clock: bool = False

@@ -85,7 +85,12 @@ class World:
         settings: dict[str, Any] = {
             "commit_interval": self.scene.commit_interval,
             "duplicates_per_user": DUPLICATES_PER_USER,
-            "kafka": {**self.broker.worker_settings, **QUICK_GROUP, "linger.ms": LINGER_MS},
+            "kafka": {
+                **self.broker.worker_settings,
+                **QUICK_GROUP,
+                "session.timeout.ms": str(self.scene.session_ms),
+                "linger.ms": LINGER_MS,
+            },
         }
         if self.proxy is not None:
             settings["redis"] = {"url": self.proxy.url}
