@@ -29,7 +29,8 @@ HEAD = (
 def row(fault: Fault, result: Result, control: Result) -> str:
     """Write one row of the table."""
     found = result.found
-    counts = (result.hits, found.users, found.lost, found.double, found.disorder)
+    hits = f"{result.hits}, then IT FAILED" if result.failure else result.hits
+    counts = (hits, found.users, found.lost, found.double, found.disorder)
     repeats = f"{found.repeats} of {found.changes + found.repeats}"
     cells = [fault.what, *counts, repeats, recovery(result.recoveries_s), control_text(fault, control)]
     return f"| {' | '.join(str(cell) for cell in cells)} |"
