@@ -70,8 +70,8 @@ FAULTS = (
         on_workers.second_owner, "no_outbox", 2, 20, 4,
     ),
     Fault(
-        "storm", "three workers started, stopped and killed at random",
-        on_workers.storm, "no_outbox", 8, 100, 8,
+        "storm", "three workers started, stopped and killed at random, in a group of Apache Kafka",
+        on_workers.storm, "no_outbox", 8, 100, 8, KAFKA,
     ),
     Fault("rollback", "the store set back to an older snapshot", on_store.roll_back, "at_least", 10, 50),
     Fault(
