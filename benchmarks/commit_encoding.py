@@ -20,7 +20,7 @@ import redis
 from benchmarks.record import save_record
 from config.policy_file import load_policy
 from flows.dev.embedded import start_valkey
-from scoring.commit_plan import CommitChunk
+from scoring.commit_plan import WARM, CommitChunk
 from scoring.policy import Policy
 from sinks.keyspace import Keyspace
 from sinks.profile_encoder import ProfileEncoder
@@ -73,6 +73,9 @@ def chunk_of(policy: Policy, seed: int) -> CommitChunk:
         since_ms=times(USERS, ladders),
         score=draw.random((USERS, ladders)) * 100,
         falls_at_ms=np.where(rung > 0, times(USERS, ladders), 2**63 - 1),
+        home=np.full(USERS, WARM, np.int8),
+        committed_home=np.full(USERS, WARM, np.int8),
+        cold=None,
         changes=[],
         dead_letters=[],
     )

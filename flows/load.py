@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from config.policy_file import parse_policy
 from flows.log import log
+from scoring.commit_plan import COLD, WARM, ColdCount
 from scoring.erasure import ErasedUsers
 from scoring.migration import migrate, refuse
 from scoring.policy import Policy
@@ -50,18 +51,19 @@ class ShardLoader:
 
     def __call__(self, claim: Claim, store: ShardStore, beat: Callable[[], None]) -> Shard:
         """
-        Load every user of the shard; `beat` is called now and then.
+        Load the users of the shard whom time can change; `beat` is called now and then.
 
         Raises:
             PolicyRefused, LayoutRefused: what is stored is not for our policy and settings.
         """
-        shard = self._resumed(self._compiled, claim)
         try:
             if self.former(claim) is None:
-                for user_ids, rows in store.load_rows(claim):
+                shard = self._resumed(self._compiled, claim, self._cold_of(claim))
+                for user_ids, rows in store.load_rows(claim, is_cold=False):
                     shard.restore(user_ids, rows)
                     beat()
             else:
+                shard = self._resumed(self._compiled, claim)
                 self._take_over(claim, store, shard, beat)
         except RowMisread as error:
             raise LayoutRefused(
@@ -70,6 +72,13 @@ class ShardLoader:
             ) from error
         shard.recall(ErasedUsers(claim.salt, markers_from(store.load_erased(claim), self._topics)))
         return shard
+
+    def _cold_of(self, claim: Claim) -> ColdCount | None:
+        """Answer who stays in the store; find out now what would be seen only when one of them comes back."""
+        ours = self._compiled.layout.fingerprint
+        if claim.cold and claim.cold.users and claim.cold.layout != ours:
+            raise RowMisread(f"cold rows have layout {claim.cold.layout:x}, not {ours:x}")
+        return claim.cold
 
     def former(self, claim: Claim) -> Policy | None:
         """Answer the policy that the shard's profiles are worded by, when it is not ours."""
@@ -81,7 +90,8 @@ class ShardLoader:
         """
         Fire what was due under the old policy, then judge every user under ours.
 
-        A crash in the middle leaves rows of both: each says which, and ours are not judged again.
+        All of them are in memory for that, also the cold ones. A crash in the middle leaves rows of both: each says
+        which, and ours are not judged again.
         """
         policy = self.former(claim)
         assert policy is not None
@@ -94,12 +104,13 @@ class ShardLoader:
                 "that wrote them, or start anew under another prefix"
             )
         old, ours = self._resumed(before, claim), self._compiled.layout.fingerprint
-        for user_ids, rows in store.load_rows(claim):
-            is_ours = [fingerprint_of(row) == ours for row in rows]
-            for holder, wanted in ((old, False), (shard, True)):
-                picked = [n for n, one in enumerate(is_ours) if one is wanted]
-                holder.restore([user_ids[n] for n in picked], [rows[n] for n in picked])
-            beat()
+        for home in (WARM, COLD):
+            for user_ids, rows in store.load_rows(claim, is_cold=home == COLD):
+                is_ours = [fingerprint_of(row) == ours for row in rows]
+                for holder, wanted in ((old, False), (shard, True)):
+                    picked = [n for n, one in enumerate(is_ours) if one is wanted]
+                    holder.restore([user_ids[n] for n in picked], [rows[n] for n in picked], home)
+                beat()
         if claim.watermark_ms is not None:
             old.fire(claim.watermark_ms)
         migrate(old, shard, beat)
@@ -112,10 +123,10 @@ class ShardLoader:
             now=self._compiled.policy.label,
         )
 
-    def _resumed(self, compiled: PolicyTables, claim: Claim) -> Shard:
+    def _resumed(self, compiled: PolicyTables, claim: Claim, cold: ColdCount | None = None) -> Shard:
         shard = Shard(compiled, claim.partition, self._topics, self._out_of_orderness_ms)
         offsets = [claim.offsets.get(topic) for topic in self._topics]
-        shard.resume(offsets, [claim.marks.get(topic) for topic in self._topics], claim.watermark_ms)
+        shard.resume(offsets, [claim.marks.get(topic) for topic in self._topics], claim.watermark_ms, cold)
         return shard
 
     def _compile(self, policy: Policy) -> PolicyTables:

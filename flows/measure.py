@@ -102,8 +102,9 @@ class Measure:
 
     def _count_users(self, shards: Mapping[int, Shard]) -> None:
         for partition, shard in shards.items():
-            self._metrics.shard_users.labels(str(partition)).set(len(shard.users))
-            for ladder, users in zip(self._policy.ladders, shard.rung_counts(), strict=True):
+            self._metrics.shard_users.labels(str(partition)).set(len(shard.users) + shard.users.cold.away)
+            self._metrics.shard_users_in_memory.labels(str(partition)).set(len(shard.users))
+            for ladder, users in zip(self._policy.ladders, shard.users.rung_counts(), strict=True):
                 rungs = [rung.name for rung in ladder.rungs]
                 self._metrics.observe_rungs(partition, ladder.name, rungs, users)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from flows.clock import Clock
 from flows.items import AtEnd, Claimed, Decoded, Due, Erased, Released, Scored, Tick
@@ -15,18 +16,29 @@ from sinks.shard_store import Claim, ShardStore
 
 ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""
+LOOK_MS = 10_000
+"""How often those users are looked for who may leave memory; also when there are twice as many as then."""
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """One shard of ours, and how quiet its topics are."""
+    """
+    One shard of ours, and how quiet its topics are.
+
+    Attributes:
+        settled: number of a write behind which nobody was written who is not in memory.
+        looked_ms, users_then: when it was last looked who may leave memory, and how many were there.
+    """
 
     claim: Claim
     shard: Shard
     at_end: list[bool]
     heard_ms: list[int]
+    settled: int
+    looked_ms: int
+    users_then: int
 
 
 class Score:
@@ -70,8 +82,8 @@ class Score:
         for item in items:
             match item:
                 case EventBatch():
-                    if held := self._held.get(item.partition):
-                        held.shard.add(item)
+                    held = self._held.get(item.partition)
+                    if held and self._take_back(held, held.shard.add(item)):
                         held.at_end[item.topic] = False
                         held.heard_ms[item.topic] = self._clock.monotonic_ms()
                         fed.add(item.partition)
@@ -91,6 +103,8 @@ class Score:
                 case Tick():
                     self._advance(fed)
                     fed.clear()
+                    if not due and not self._progress.is_writing:
+                        self._let_go()
                     due += self._tick(item)
         self._advance(fed)
         return due
@@ -102,20 +116,28 @@ class Score:
         event = "shard.kept" if shard else "shard.loaded"
         if shard is None:
             shard = self._load(claim, self._store, self._progress.beat)
-            if not self._is_confirmed(claim):
+            if not self._is_ours(claim, partial(self._store.confirm, claim)):
                 return False
         now_ms = self._clock.monotonic_ms()
         self._held[claim.partition] = _Held(
-            claim, shard, at_end=[False] * self._topic_count, heard_ms=[now_ms] * self._topic_count
+            claim,
+            shard,
+            at_end=[False] * self._topic_count,
+            heard_ms=[now_ms] * self._topic_count,
+            settled=claim.number,
+            looked_ms=now_ms,
+            users_then=len(shard.users),
         )
         if account := self._progress.shards.get(claim.partition):
             account.loaded = True
-        log("info", event, shard=claim.partition, users=len(shard.users), ms=now_ms - started_ms)
+        users, cold = len(shard.users), shard.users.cold.away
+        log("info", event, shard=claim.partition, users=users, cold=cold, ms=now_ms - started_ms)
         return True
 
-    def _is_confirmed(self, claim: Claim) -> bool:
+    def _is_ours(self, claim: Claim, ask: Callable[[], object]) -> bool:
+        """Ask the store for something, and take note if the shard turns out not to be ours, or not as we left it."""
         try:
-            self._store.confirm(claim)
+            ask()
         except StoreFenced as error:
             self._progress.lost(claim.partition)
             log("warn", "load.fenced", shard=claim.partition, action="drop", error=error)
@@ -125,6 +147,30 @@ class Score:
             log("warn", "load.overtaken", shard=claim.partition, action="load again", error=error)
             return False
         return True
+
+    def _take_back(self, held: _Held, user_ids: Sequence[bytes]) -> bool:
+        """Read users back who have left memory, if any of these has; False when the shard is lost."""
+        claim, shard = held.claim, held.shard
+        found: dict[bytes, bytes] = {}
+        if user_ids and not self._is_ours(
+            claim, lambda: found.update(self._store.find_cold(claim, held.settled, user_ids))
+        ):
+            self._held.pop(claim.partition)
+            return False
+        shard.take_back(list(found), list(found.values()))
+        return True
+
+    def _let_go(self) -> None:
+        """Let users leave memory; to be called when the store has everything that was handed over."""
+        now_ms = self._clock.monotonic_ms()
+        for held in self._held.values():
+            users = len(held.shard.users)
+            if now_ms - held.looked_ms < LOOK_MS and users < 2 * held.users_then:
+                continue
+            held.settled = held.claim.number
+            if gone := held.shard.let_go():
+                log("debug", "users.left", shard=held.claim.partition, users=gone, kept=users - gone)
+            held.looked_ms, held.users_then = now_ms, len(held.shard.users)
 
     def _park(self, partition: int) -> None:
         """
@@ -177,7 +223,7 @@ class Score:
             return []
         self._look_for_requests_ms = now_ms + ERASE_REQUESTS_MS
         erased: list[Due] = []
-        for held in self._held.values():
+        for held in list(self._held.values()):
             try:
                 requests = self._store.erase_requests(held.claim)
             except (
@@ -185,7 +231,8 @@ class Score:
             ) as error:  # The next commit waits for the store; this can wait for the next look.
                 log("warn", "erase_requests.unread", shard=held.claim.partition, error=error)
                 continue
-            erased += [Erased(held.shard.erase(user_id)) for user_id in requests]
+            if self._take_back(held, held.shard.meet(requests)):
+                erased += [Erased(held.shard.erase(user_id)) for user_id in requests]
         return erased
 
     def _sweep(self, held: _Held, wall_ms: int) -> None:

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scoring.commit_plan import CommitChunk
+from scoring.commit_plan import COLD, CommitChunk
 from scoring.events import DeadLetter, Int64s, LadderChange
 from scoring.row import AS_OF, FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEWEST, ORDERS, SEQ, SINCE, SPEND
 from scoring.step import describe
@@ -48,12 +48,16 @@ def _chunk(
     score = np.empty((rows.shape[0], ladders))
     describe(compiled.tables, users.state, rows, score)
     user_bytes, user_start = users.index.spans(rows)
-    row_bytes, row_start = users.pack(rows)
+    home = users.homes(rows)
+    row_bytes, row_start = users.pack(rows, home == COLD)
     own = users.state.rows[rows]
     at, end = compiled.layout.ladders_at, compiled.layout.ladders_at + LADDER_WORDS * ladders
     rung = users.ranks(rows).astype(np.int8)
     committed_rung = users.committed_rung[rows]
     users.committed_rung[rows] = rung
+    committed_home = users.committed_home[rows]
+    users.committed_home[rows] = home
+    is_recounted = users.cold.move(home, rung, committed_home, committed_rung)
     whole = users.committed_seq[rows] != own[:, SEQ]
     users.committed_seq[rows] = own[:, SEQ]
     return CommitChunk(
@@ -73,6 +77,9 @@ def _chunk(
         since_ms=own[:, at + SINCE : end : LADDER_WORDS].copy(),
         score=score,
         falls_at_ms=own[:, at + FALLS_AT : end : LADDER_WORDS].copy(),
+        home=home,
+        committed_home=committed_home,
+        cold=users.cold.count() if is_recounted else None,
         changes=_taken(changes, rows),
         dead_letters=_taken(dead_letters, rows),
     )

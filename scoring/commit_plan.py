@@ -8,6 +8,23 @@ from numpy.typing import NDArray
 from scoring.events import Bytes, DeadLetter, Int64s, LadderChange
 
 Ranks = NDArray[np.int8]
+Homes = NDArray[np.int8]
+
+# Where the store has a user's row: nowhere, with those about whom time can change something, or with the others.
+NOWHERE, WARM, COLD = -1, 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class ColdCount:
+    """Say how many cold users stand on each rung of each ladder, and the layout that their rows have, or soon will."""
+
+    layout: int
+    rungs: list[list[int]]
+
+    @property
+    def users(self) -> int:
+        """Answer how many there are."""
+        return sum(self.rungs[0]) if self.rungs else 0
 
 
 @dataclass(slots=True)
@@ -20,6 +37,8 @@ class CommitChunk:
         row_bytes, row_start: the row to store, likewise.
         whole: (n,), whether every field is to be written: `seq` is not the one that the store was seen to take.
         rung: (n, ladders), ladders then tags in policy order; committed_rung: what the store has, -1 for a new user.
+        home: (n,), WARM or COLD; committed_home: what the store has, NOWHERE for a new user.
+        cold: all cold users of the shard once this is written; None when that has not changed.
         falls_at_ms: (n, ladders), 2**63 - 1 where there is no next fall.
         changes: per user in `seq` order; dead_letters: messages of these users.
     """
@@ -40,6 +59,9 @@ class CommitChunk:
     since_ms: Int64s
     score: NDArray[np.float64]
     falls_at_ms: Int64s
+    home: Homes
+    committed_home: Homes
+    cold: ColdCount | None
     changes: list[LadderChange]
     dead_letters: list[DeadLetter]
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from scoring.commit_plan import ColdCount
 from scoring.events import Int64s, LadderChange
 
 DIGEST_BYTES = 16
@@ -36,6 +37,7 @@ class Erasure:
         digest: what the marker is kept under.
         marker: None for a user of whom there is nothing to keep.
         changes: the last ones of the user, without a rung to go to.
+        cold: as in CommitChunk.
     """
 
     partition: int
@@ -43,6 +45,7 @@ class Erasure:
     digest: bytes
     marker: Marker | None
     changes: list[LadderChange]
+    cold: ColdCount | None = None
 
 
 class ErasedUsers:
@@ -76,6 +79,11 @@ class ErasedUsers:
         found = [(row, marker) for row, marker in marked if marker is not None]
         self._until_ms |= {row: marker.until_ms for row, marker in found}
         return found
+
+    def renumber(self, new_row: Int64s) -> None:
+        """Follow users to other rows: new_row[r] is that of row r, -1 for one who is not in memory any more."""
+        moved = {int(new_row[row]): until_ms for row, until_ms in self._until_ms.items()}
+        self._until_ms = {row: until_ms for row, until_ms in moved.items() if row >= 0}
 
     def sent_again(self, rows: Int64s, event_time_ms: Int64s) -> list[int]:
         """Answer the places of messages that are not newer than the erasure of their user."""

@@ -95,6 +95,7 @@ def migrate(old: Shard, new: Shard, beat: Callable[[], None] = lambda: None) -> 
         new.judge_again(target, left)
         if count % USERS_PER_BEAT == 0:
             beat()
+    new.users.count_cold()
 
 
 class _RowPlan:
@@ -132,6 +133,7 @@ class _RowPlan:
         new.users.state.rows[target] = fresh
         new.users.remember(target, ids, orders.ravel())
         new.users.committed_rung[target] = self._committed(old, row)
+        new.users.committed_home[target] = old.users.committed_home[row]
         return left
 
     def _carry_ladders(self, source: np.ndarray, fresh: np.ndarray) -> dict[str, LeftRung]:

@@ -1,4 +1,9 @@
-"""This file holds the kernels that store and restore rows: fingerprint, row, remembered ids, orders."""
+"""
+This file holds the kernels that store and restore rows: fingerprint, row, remembered ids, orders.
+
+A row may be stored packed: its fingerprint inverted, a bit for each word that differs from a blank row's, then
+those words alone. Users who have been silent for long have few.
+"""
 
 import numpy as np
 from numba import types
@@ -25,28 +30,79 @@ from scoring.step import INT, STATE, TABLES
 INTS = types.int64[::1]
 
 
-@kernel(types.void(TABLES, STATE, INTS, INTS))
-def measure_rows(tables, state, rows, start):
+BOOLS = types.boolean[::1]
+MASK_BITS = 64
+
+
+@borrowing
+def is_told(row, blank, word):
+    """Tell whether a packed row has this word; addresses of blocks mean nothing outside."""
+    return word not in (IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP) and row[word] != blank[word]
+
+
+@borrowing
+def mask_words(row):
+    """Answer how many words hold one bit for each word of a row."""
+    return (row.shape[0] + MASK_BITS - 1) // MASK_BITS
+
+
+@kernel(types.void(TABLES, STATE, INTS, BOOLS, INTS, INTS))
+def measure_rows(tables, state, rows, packed, blank, start):
     """Write where each stored row begins, in words; ids that lateness has passed are forgotten before."""
     start[0] = 0
     for n in range(rows.shape[0]):
         row = state.rows[rows[n]]
         forget_old_ids(state, row, tables)
-        words = 1 + row.shape[0] + ID_WORDS * row[IDS_COUNT] + ORDER_WORDS * row[ORDERS_COUNT]
+        words = row.shape[0]
+        if packed[n]:
+            words = mask_words(row)
+            for word in range(row.shape[0]):
+                words += is_told(row, blank, word)
+        words += 1 + ID_WORDS * row[IDS_COUNT] + ORDER_WORDS * row[ORDERS_COUNT]
         start[n + 1] = start[n] + words
 
 
-@kernel(types.void(STATE, INTS, INT, INTS, INTS))
-def pack_rows(state, rows, fingerprint, start, stored):
-    """Copy rows and what they remember to their places; addresses of blocks mean nothing outside and become 0."""
+@borrowing
+def put_told(row, blank, stored, at):
+    """Write a row packed; answer where it ends."""
+    mask, at = at, at + mask_words(row)
+    for word in range(mask, at):
+        stored[word] = 0
+    for word in range(row.shape[0]):
+        if is_told(row, blank, word):
+            stored[mask + word // MASK_BITS] |= np.int64(1) << np.int64(word % MASK_BITS)
+            stored[at] = row[word]
+            at += 1
+    return at
+
+
+@borrowing
+def take_told(row, blank, stored, at):
+    """Read a packed row; answer where it ends."""
+    mask, at = at, at + mask_words(row)
+    for word in range(row.shape[0]):
+        row[word] = blank[word]
+        if (stored[mask + word // MASK_BITS] >> np.int64(word % MASK_BITS)) & 1:
+            row[word] = stored[at]
+            at += 1
+    return at
+
+
+@kernel(types.void(STATE, INTS, BOOLS, INTS, INT, INTS, INTS))
+def pack_rows(state, rows, packed, blank, fingerprint, start, stored):
+    """Copy rows and what they remember to their places; addresses of blocks become 0."""
     for n in range(rows.shape[0]):
         row = state.rows[rows[n]]
         at = start[n] + 1
-        stored[at - 1] = fingerprint
-        stored[at : at + row.shape[0]] = row
-        for word in (IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP):
-            stored[at + word] = 0
-        at += row.shape[0]
+        if packed[n]:
+            stored[at - 1] = ~fingerprint
+            at = put_told(row, blank, stored, at)
+        else:
+            stored[at - 1] = fingerprint
+            stored[at : at + row.shape[0]] = row
+            for word in (IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP):
+                stored[at + word] = 0
+            at += row.shape[0]
         for block, words in (
             (IDS_AT, ID_WORDS * row[IDS_COUNT]),
             (ORDERS_AT, ORDER_WORDS * row[ORDERS_COUNT]),
@@ -67,15 +123,18 @@ def restore_block(state, row, stored, at, words, at_word, cap_word):
         row[cap_word] = 1 << size_class(words)
 
 
-@kernel(types.void(TABLES, STATE, INTS, INTS, INTS))
-def unpack_rows(tables, state, rows, start, stored):
+@kernel(types.void(TABLES, STATE, INTS, INTS, INTS, INTS))
+def unpack_rows(tables, state, rows, blank, start, stored):
     """Read stored rows back; the pool has room for twice the stored words."""
     for n in range(rows.shape[0]):
         r = rows[n]
         row = state.rows[r]
         at = start[n] + 1
-        row[:] = stored[at : at + row.shape[0]]
-        at += row.shape[0]
+        if stored[at - 1] < 0:
+            at = take_told(row, blank, stored, at)
+        else:
+            row[:] = stored[at : at + row.shape[0]]
+            at += row.shape[0]
         ids, orders = ID_WORDS * row[IDS_COUNT], ORDER_WORDS * row[ORDERS_COUNT]
         restore_block(state, row, stored, at, ids, IDS_AT, IDS_CAP)
         restore_block(state, row, stored, at + ids, orders, ORDERS_AT, ORDERS_CAP)
@@ -108,5 +167,6 @@ def release_lists(state, r):
 
 
 def fingerprint_of(stored: bytes) -> int:
-    """Answer the layout under which a stored row was written."""
-    return int(np.frombuffer(stored, np.int64, 1)[0])
+    """Answer the layout under which a stored row was written, packed or not."""
+    first = int(np.frombuffer(stored, np.int64, 1)[0])
+    return first if first >= 0 else ~first

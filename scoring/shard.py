@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from scoring.change_records import ChangeRecords
 from scoring.commit_chunks import CHUNK_USERS, commit_chunks
-from scoring.commit_plan import CommitPlan
+from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitPlan
 from scoring.counters import Counters
 from scoring.decoder import event_id_of
 from scoring.erasure import ErasedUsers, Erasure, Marker
@@ -18,13 +18,8 @@ from scoring.events import DeadLetter, EventBatch, Int64s, LadderChange, Reason
 from scoring.farewell import farewell
 from scoring.ordering import no_marks, order_messages
 from scoring.rejudge import forget_unreachable, rejudge
-from scoring.row import (
-    FIRST_SEEN,
-    NEWEST,
-    NONE,
-    OFFSETS,
-    SEQ,
-)
+from scoring.residence import LEAVING_MIN, is_worth_it, leaving
+from scoring.row import NEWEST, NONE, OFFSETS, SEQ
 from scoring.state import C_DEADLINES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, CAUSE_TIME, Events
 from scoring.step import (
     APPLIED,
@@ -84,14 +79,20 @@ class Shard:
         """Answer the first offset that is not consumed yet; None before the first message."""
         return self._queues[topic].next_offset
 
-    def restore(self, user_ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
-        """Take stored users back; raises RowMisread for a row of another layout."""
-        self.users.restore(user_ids, rows)
+    def restore(self, user_ids: Sequence[bytes], rows: Sequence[bytes], home: int = WARM) -> None:
+        """Take stored users back, from where the store has them; raises RowMisread for a row of another layout."""
+        self.users.restore(user_ids, rows, home)
 
     def resume(
-        self, offsets: Sequence[int | None], marks: Sequence[int | None], watermark_ms: int | None
+        self,
+        offsets: Sequence[int | None],
+        marks: Sequence[int | None],
+        watermark_ms: int | None,
+        cold: ColdCount | None = None,
     ) -> None:
-        """Go on from committed next offsets, marks and watermark."""
+        """Go on from committed next offsets, marks and watermark; `cold` are the users who stay in the store."""
+        if cold is not None:
+            self.users.cold.resume(cold)
         for queue, offset in zip(self._queues, offsets, strict=True):
             queue.next_offset = offset
         self._marks = np.array([NONE if mark is None else mark for mark in marks], np.int64)
@@ -102,13 +103,54 @@ class Shard:
         self.erased = erased
         self._recall_from(0)
 
-    def add(self, batch: EventBatch) -> None:
-        """Queue decoded messages of one topic, in offset order."""
+    def add(self, batch: EventBatch) -> list[bytes]:
+        """Queue decoded messages of one topic, in offset order; answer whom to look for, see `meet`."""
         skip = ((batch.fate != 0) | (batch.type < 0)).astype(np.int8)
         known = len(self.users)
         rows = self.users.rows_of(batch.user_bytes, batch.user_start, skip)
-        self._recall_from(known)
+        self.users.heard[rows[rows >= 0]] = self.users.look
         self._queues[batch.topic].add(batch, rows)
+        return self._met(known)
+
+    def meet(self, user_ids: Sequence[bytes]) -> list[bytes]:
+        """
+        Take users into memory; answer those of them whom the store may have among its cold ones.
+
+        What it has of them is to be handed to `take_back` before anything else is asked of the shard.
+        """
+        known = len(self.users)
+        for user_id in user_ids:
+            self.users.heard[self.users.row_of(user_id)] = self.users.look
+        return self._met(known)
+
+    def take_back(self, user_ids: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        """Take users back whom we have met; raises RowMisread for a row of another layout."""
+        self.users.restore(user_ids, rows, COLD)
+        self.users.cold.away -= len(user_ids)
+
+    def let_go(self, leaving_min: int = LEAVING_MIN) -> int:
+        """
+        Look who is cold and had no message since the last look, and forget them if they are many; answer how many.
+
+        They are users of the shard as before: `add` and `meet` ask for them. To be called only when the store has
+        every commit taken so far.
+        """
+        gone = leaving(self.users, [queue.rows() for queue in self._queues])
+        self.users.look += 1
+        count = int(gone.sum())
+        if not count or count < leaving_min or not is_worth_it(count, len(self.users)):
+            return 0
+        new_row = np.where(gone, -1, np.cumsum(~gone) - 1)
+        self.users.cold.away += int((self.users.committed_home[: gone.shape[0]][gone] == COLD).sum())
+        self.users = self.users.kept(np.flatnonzero(~gone))
+        for queue in self._queues:
+            queue.renumber(new_row)
+        self.changes = [(int(new_row[row]), change) for row, change in self.changes]
+        self._dead_letters = [
+            (row if row < 0 else int(new_row[row]), letter) for row, letter in self._dead_letters
+        ]
+        self.erased.renumber(new_row)
+        return count
 
     def reach(self, topic: int, offset: int) -> None:
         """Note that nothing that counts stands before this offset but what was added."""
@@ -184,11 +226,9 @@ class Shard:
         """
         Forget a user but for the marker, and take leave on every ladder and every tag that is on.
 
-        To be called with nothing uncommitted: what the user changed before is published before.
+        To be called behind `meet`, with nothing uncommitted: what the user changed before is published before.
         """
-        known = len(self.users)
         row = self.users.row_of(user_id)
-        self._recall_from(known)
         digest = self.erased.digest(user_id)
         if not self.users.exists(row):
             return Erasure(self.partition, user_id, digest, None, [])
@@ -202,9 +242,22 @@ class Shard:
             until_ms=int(own[NEWEST]),
             offsets=tuple(max(one, to - 1) for one, to in zip(offsets, consumed, strict=True)),
         )
-        self.users.forget(row, marker)
+        users, here = self.users, slice(row, row + 1)
+        nowhere = np.full(1, NOWHERE, np.int8)
+        is_recounted = users.cold.move(
+            nowhere, users.committed_rung[here], users.committed_home[here], users.committed_rung[here]
+        )
+        users.forget(row, marker)
         self.erased.mark(row, digest, marker)
-        return Erasure(self.partition, user_id, digest, marker, changes)
+        cold = users.cold.count() if is_recounted else None
+        return Erasure(self.partition, user_id, digest, marker, changes, cold)
+
+    def _met(self, first_row: int) -> list[bytes]:
+        """Take note of users who are new in memory; answer those whom the store may have."""
+        self._recall_from(first_row)
+        if not self.users.cold.away:
+            return []
+        return [self.users.index.user(row) for row in range(first_row, len(self.users))]
 
     def _recall_from(self, first_row: int) -> None:
         """Let users who were erased and come back go on where they left."""
@@ -213,15 +266,6 @@ class Shard:
         for row, marker in self.erased.recall(added):
             if not users.exists(row):
                 users.forget(row, marker)
-
-    def rung_counts(self) -> list[list[int]]:
-        """Count the users on each rung of each ladder."""
-        rows = slice(0, len(self.users))
-        ranks = self.users.ranks(rows)[self.users.state.rows[rows, FIRST_SEEN] != NONE]
-        return [
-            np.bincount(ranks[:, number], minlength=len(ladder.rungs)).tolist()
-            for number, ladder in enumerate(self.compiled.policy.ladders)
-        ]
 
     def take_commit(self, chunk_users: int = CHUNK_USERS) -> CommitPlan | None:
         """Answer all that changed since the last call, or None; the store is taken to hold it from now on."""

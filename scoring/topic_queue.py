@@ -38,6 +38,16 @@ class TopicQueue:
         """List what waits: batch, rows and the first message that is not done."""
         return [(batch, rows, 0 if n else self._taken) for n, (batch, rows) in enumerate(self._batches)]
 
+    def rows(self) -> Int64s:
+        """List the rows of the users whose messages wait; -1 for those of nobody."""
+        return np.concatenate([np.empty(0, np.int64), *(rows for _, rows in self._batches)])
+
+    def renumber(self, new_row: Int64s) -> None:
+        """Follow users to other rows: new_row[r] is that of row r."""
+        self._batches = deque(
+            (batch, np.where(rows < 0, rows, new_row[rows])) for batch, rows in self._batches
+        )
+
     def take(self, count: int) -> None:
         """Let go of the first messages, which are done."""
         self._size -= count

@@ -99,7 +99,7 @@ def rebuild_slots(slots, hashes, rows):
 
 
 class UserIndex:
-    """Number the users of a shard from 0 in the order they are first seen; ids are never forgotten."""
+    """Number the users of a shard from 0 in the order they are first seen."""
 
     def __init__(self, capacity: int = 1024) -> None:
         self._hashes = np.zeros(capacity, np.int64)

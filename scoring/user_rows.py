@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from scoring.cold_users import ColdUsers
+from scoring.commit_plan import COLD, NOWHERE, WARM, Homes
 from scoring.erasure import Marker
 from scoring.events import Bytes, Int64s
-from scoring.row import FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
+from scoring.row import FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
 from scoring.row_codec import (
     fingerprint_of,
     measure_rows,
@@ -19,13 +21,22 @@ from scoring.state import C_DIRTY, State, new_heap
 from scoring.tables import PolicyTables
 from scoring.user_index import UserIndex
 
+_ROWS_PER_PAGE = 2_000
+
 
 class RowMisread(Exception):
     """A stored row was written under another layout."""
 
 
 class UserRows:
-    """Own the rows of one shard; `state` is what the kernels see and changes when memory grows."""
+    """
+    Own the rows of one shard; `state` is what the kernels see and changes when memory grows.
+
+    Attributes:
+        committed_rung, committed_seq, committed_home: what the store has.
+        heard: the last look (see `look`) before which a user had a message.
+        cold: counts the cold users, most of whom are not here.
+    """
 
     def __init__(self, compiled: PolicyTables, capacity: int = 1024) -> None:
         self.compiled = compiled
@@ -44,6 +55,10 @@ class UserRows:
         )
         self.committed_rung = np.full((capacity, len(compiled.policy.ladders)), -1, np.int8)
         self.committed_seq = np.full(capacity, -1, np.int64)
+        self.committed_home = np.full(capacity, NOWHERE, np.int8)
+        self.heard = np.zeros(capacity, np.int64)
+        self.look = 0
+        self.cold = ColdUsers(compiled)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -74,6 +89,24 @@ class UserRows:
         at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
         return self.state.rows[rows, at + RUNG : at + LADDER_WORDS * ladders : LADDER_WORDS]
 
+    def homes(self, rows: Int64s) -> Homes:
+        """Answer where the store is to have rows whose next falls are exact: COLD without any."""
+        at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
+        falls_at = self.state.rows[rows, at + FALLS_AT : at + LADDER_WORDS * ladders : LADDER_WORDS]
+        return np.where((falls_at == NEVER).all(axis=1), COLD, WARM).astype(np.int8)
+
+    def count_cold(self) -> None:
+        """Count the cold users anew, with all of them in memory."""
+        here, self.cold = slice(0, len(self)), ColdUsers(self.compiled)
+        rung, nowhere = self.committed_rung[here], np.full(len(self), NOWHERE, np.int8)
+        self.cold.move(self.committed_home[here], rung, nowhere, rung)
+
+    def rung_counts(self) -> list[list[int]]:
+        """Count the users on each rung of each ladder, also those who are in the store alone."""
+        here = slice(0, len(self))
+        present = self.ranks(here)[self.state.rows[here, FIRST_SEEN] != NONE]
+        return self.cold.standing(present, self.committed_rung[here][self.committed_home[here] == COLD])
+
     def take_dirty(self) -> Int64s:
         """Answer the users changed since the last call."""
         count = int(self.state.counts[C_DIRTY])
@@ -82,17 +115,21 @@ class UserRows:
         self.state.counts[C_DIRTY] = 0
         return rows
 
-    def pack(self, rows: Int64s) -> tuple[Bytes, Int64s]:
-        """Join the rows to store; row n is bytes[start[n]:start[n + 1]]."""
-        start = np.empty(rows.shape[0] + 1, np.int64)
-        measure_rows(self.compiled.tables, self.state, rows, start)
+    def pack(self, rows: Int64s, packed: np.ndarray) -> tuple[Bytes, Int64s]:
+        """Join the rows to store, these packed and those not; row n is bytes[start[n]:start[n + 1]]."""
+        compiled, start = self.compiled, np.empty(rows.shape[0] + 1, np.int64)
+        measure_rows(compiled.tables, self.state, rows, packed, compiled.blank_row, start)
         stored = np.empty(int(start[-1]), np.int64)
-        pack_rows(self.state, rows, self.compiled.layout.fingerprint, start, stored)
+        fingerprint = compiled.layout.fingerprint
+        pack_rows(self.state, rows, packed, compiled.blank_row, fingerprint, start, stored)
         return stored.view(np.uint8), start * 8
 
-    def restore(self, user_ids: Sequence[bytes], stored: Sequence[bytes]) -> None:
+    def restore(self, user_ids: Sequence[bytes], stored: Sequence[bytes], home: int = WARM) -> None:
         """
         Take stored rows back into memory.
+
+        Args:
+            home: where the store has them.
 
         Raises:
             RowMisread: a row's fingerprint is not this layout's.
@@ -104,10 +141,29 @@ class UserRows:
                     f"row of user {user_id!r} has layout {fingerprint_of(row):x}, not {expected:x}"
                 )
         rows = self.rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
-        joined, start = _joined(stored)
-        self._reserve(joined.shape[0] // 4 + 64 * len(stored))
-        unpack_rows(self.compiled.tables, self.state, rows, start // 8, joined.view(np.int64))
+        self._unpack(rows, *_joined(stored))
         self.committed_rung[rows] = self.ranks(rows)
+        self.committed_home[rows] = home
+
+    def kept(self, rows: Int64s) -> "UserRows":
+        """Answer these users alone, in this order, in memory of their own size."""
+        fresh = UserRows(self.compiled, max(1024, 1 << (rows.shape[0] - 1).bit_length()))
+        for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
+            page = rows[first : first + _ROWS_PER_PAGE]
+            as_they_are = np.zeros(page.shape[0], np.bool_)
+            to = fresh.rows_of(*self.index.spans(page), as_they_are.view(np.int8))
+            fresh._unpack(to, *self.pack(page, as_they_are))
+        here = slice(0, rows.shape[0])
+        fresh.state.due[here], fresh.state.dirty[here] = self.state.due[rows], self.state.dirty[rows]
+        dirty = np.flatnonzero(fresh.state.dirty[here])
+        fresh.state.dirty_rows[: dirty.shape[0]] = dirty
+        fresh.state.counts[C_DIRTY] = dirty.shape[0]
+        fresh.committed_rung[here] = self.committed_rung[rows]
+        fresh.committed_seq[here] = self.committed_seq[rows]
+        fresh.committed_home[here] = self.committed_home[rows]
+        fresh.heard[here] = self.heard[rows]
+        fresh.look, fresh.cold = self.look, self.cold
+        return fresh
 
     def remember(self, row: int, ids: Int64s, orders: Int64s) -> None:
         """Give a user his remembered ids and orders, flat as they are stored."""
@@ -124,6 +180,12 @@ class UserRows:
         self.state.due[row] = NEVER
         self.committed_rung[row] = -1
         self.committed_seq[row] = -1
+        self.committed_home[row] = NOWHERE
+
+    def _unpack(self, rows: Int64s, stored: Bytes, start: Int64s) -> None:
+        self._reserve(stored.shape[0] // 4 + 64 * rows.shape[0])
+        words, blank = stored.view(np.int64), self.compiled.blank_row
+        unpack_rows(self.compiled.tables, self.state, rows, blank, start // 8, words)
 
     def _reserve(self, words: int) -> None:
         while self.state.pool.shape[0] - self.state.heap[0] < words:
@@ -143,6 +205,8 @@ class UserRows:
             dirty_rows=np.concatenate((state.dirty_rows, np.zeros(extra, np.int64))),
         )
         self.committed_seq = np.concatenate((self.committed_seq, np.full(extra, -1, np.int64)))
+        self.committed_home = np.concatenate((self.committed_home, np.full(extra, NOWHERE, np.int8)))
+        self.heard = np.concatenate((self.heard, np.zeros(extra, np.int64)))
         ladders = self.committed_rung.shape[1]
         self.committed_rung = np.concatenate((self.committed_rung, np.full((extra, ladders), -1, np.int8)))
 

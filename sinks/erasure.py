@@ -10,6 +10,7 @@ from scoring.erasure import Erasure, Marker
 from scoring.policy import Policy
 from sinks.keyspace import Keyspace
 from sinks.outbox import id_order
+from sinks.profile_encoder import packed_count
 from sinks.redis_pipe import packed
 
 
@@ -52,12 +53,15 @@ class EraseEncoder:
         commands = [
             packed("DEL", keys.user(user_id)),
             packed("HDEL", keys.rows(partition), user_id),
+            packed("HDEL", keys.cold(partition), user_id),
             packed("SREM", keys.erase_requests(partition), user_id),
             *(packed("SREM", audience, user_id) for audience in self._audiences),
         ]
         if erasure.marker is not None:
             marker = marker_bytes(erasure.marker, self._topics)
             commands.append(packed("HSET", keys.erased(partition), erasure.digest, marker))
+        if erasure.cold is not None:
+            commands.append(packed_count(keys, partition, erasure.cold))
         return b"".join(commands), len(commands)
 
 

@@ -1,8 +1,11 @@
 """This file names every key and field in Redis and says how values are written in them."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+
+from scoring.commit_plan import ColdCount
 
 PROFILE_VERSION = "1"
 ABSENT_MS = 2**63 - 1
@@ -25,6 +28,7 @@ TOKEN = b"token"
 EARLIER_TOKENS = b"earlier_tokens"
 NUMBER = b"number"
 WATERMARK_MS = b"watermark_ms"
+COLD = b"cold"
 POLICY = b"policy"
 LAYOUT = b"layout"
 SALT = b"salt"
@@ -65,8 +69,12 @@ class Keyspace:
         return f"{self.prefix}:audience:{ladder}:{rung}".encode()
 
     def rows(self, partition: int) -> bytes:
-        """Answer the key of the hash from user id to row bytes."""
+        """Answer the key of the hash from user id to row bytes, of users whom time can change."""
         return self._shard(partition, "rows")
+
+    def cold(self, partition: int) -> bytes:
+        """Answer the key of the same of the others; a user is in one of the two."""
+        return self._shard(partition, "cold")
 
     def meta(self, partition: int) -> bytes:
         """Answer the key of the hash with the shard's owner, offsets and watermark."""
@@ -86,6 +94,17 @@ class Keyspace:
 
     def _shard(self, partition: int, part: str) -> bytes:
         return f"{self.prefix}:shard:{{{partition:02d}}}:{part}".encode()
+
+
+def cold_text(cold: ColdCount) -> str:
+    """Write how many cold users there are."""
+    return json.dumps({"layout": f"{cold.layout:x}", "rungs": cold.rungs}, separators=(",", ":"))
+
+
+def cold_from(text: bytes) -> ColdCount:
+    """Read how many cold users there are."""
+    found = json.loads(text)
+    return ColdCount(int(found["layout"], 16), found["rungs"])
 
 
 def ladder_fields(ladder: str) -> tuple[str, ...]:

@@ -104,6 +104,7 @@ class Metrics:
         for gauge in (
             self.rung_users,
             self.shard_users,
+            self.shard_users_in_memory,
             self.outbox_pending,
             self.lag_messages,
             self.partition_stopped,
@@ -141,6 +142,9 @@ class Metrics:
         self.users_erased = self._counter("users_erased", "Users erased on request.")
         self.rung_users = self._gauge("rung_users", "Users on a rung.", "shard", "ladder", "rung")
         self.shard_users = self._gauge("shard_users", "Users in a shard.", "shard")
+        self.shard_users_in_memory = self._gauge(
+            "shard_users_in_memory", "Users of a shard whose rows the worker holds.", "shard"
+        )
 
     def _add_progress(self) -> None:
         self.lag_messages = self._gauge("lag_messages", "Messages still to be read.", "shard", "topic")

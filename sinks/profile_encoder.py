@@ -3,12 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.commit_plan import CommitChunk
+from scoring.commit_plan import COLD, WARM, ColdCount, CommitChunk
 from scoring.policy import Policy
-from sinks import profile_kernel
+from sinks import keyspace, profile_kernel
 from sinks.keyspace import Keyspace
 from sinks.profile_kernel import ENTER, LEAVE, RETIRE
 from sinks.profile_wording import (
+    COLD_KEY,
     NUMBER_COLUMNS,
     RETIRED_FIELDS,
     ROWS_KEY,
@@ -18,6 +19,7 @@ from sinks.profile_wording import (
     Wording,
     wording_of,
 )
+from sinks.redis_pipe import packed
 from sinks.resp_text import NUMBER_SIZE_MAX
 
 _FIRST_BUFFER_SIZE = 1 << 20
@@ -39,6 +41,7 @@ class ProfileEncoder:
 
     def __init__(self, policy: Policy, prefix: str, partition: int, former: Policy | None = None) -> None:
         self._keys = Keyspace(prefix)
+        self._partition = partition
         self._wording = wording_of(policy, self._keys, partition, former)
         self._moves = _moves(self._wording)
         self._is_migration = former is not None
@@ -47,7 +50,7 @@ class ProfileEncoder:
 
     def encode(self, chunk: CommitChunk) -> tuple[memoryview, int]:
         """
-        Answer the commands as bytes and how many they are: rows, profiles, then moves between audiences.
+        Answer the commands as bytes and how many they are: rows, profiles, moves between audiences, counts.
 
         The bytes lie in the encoder's own buffer: they hold until the next call.
         """
@@ -70,8 +73,17 @@ class ProfileEncoder:
         words, out, count = self._wording, self._buffer, len(chunk)
         user_bytes, row_bytes, rung = _writable(chunk.user_bytes), _writable(chunk.row_bytes), chunk.rung
         ids = np.empty((count, 2), dtype=np.int64)
-        at = profile_kernel.render_rows(
-            out, words.arena, words.start, user_bytes, chunk.user_start, row_bytes, chunk.row_start, ids
+        at, rows = profile_kernel.render_rows(
+            out,
+            words.arena,
+            words.start,
+            user_bytes,
+            chunk.user_start,
+            row_bytes,
+            chunk.row_start,
+            chunk.home,
+            chunk.committed_home,
+            ids,
         )
         slots, ends = self._slots(chunk)
         at, profiles = profile_kernel.render_profiles(
@@ -94,7 +106,11 @@ class ProfileEncoder:
         at, moves = profile_kernel.render_moves(
             out, at, words.arena, words.start, ids, self._moves, movers, rung, known_rung
         )
-        return at, 1 + profiles + moves
+        counted = b""
+        if chunk.cold is not None:
+            counted = packed_count(self._keys, self._partition, chunk.cold)
+            out[at : at + len(counted)] = np.frombuffer(counted, np.uint8)
+        return at + len(counted), rows + profiles + moves + bool(counted)
 
     def _slots(self, chunk: CommitChunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Lay out the fields of each user, see profile_kernel.fill_moving."""
@@ -132,6 +148,9 @@ class ProfileEncoder:
         rungs, shape = self._wording.ladders[:, 0], (len(chunk), self._wording.ladders.shape[0])
         for column in (chunk.rung, chunk.committed_rung, chunk.since_ms, chunk.score, chunk.falls_at_ms):
             assert column.shape == shape, (column.shape, shape)
+        for home in (chunk.home, chunk.committed_home):
+            assert home.shape == (len(chunk),), (home.shape, len(chunk))
+        assert ((chunk.home == WARM) | (chunk.home == COLD)).all()
         for start in (chunk.user_start, chunk.row_start):
             assert start.shape == (len(chunk) + 1,), (start.shape, len(chunk))
         assert ((chunk.rung >= 0) & (chunk.rung < rungs)).all(), (chunk.rung.max(axis=0), rungs)
@@ -151,11 +170,12 @@ class _SizesMax:
         keys = 2 * int(sizes[USER_KEY]) + int(sizes[RETIRED_FIELDS])
         # HSET and HDEL: their heads and names, then the user's key in both.
         self._per_user = fields + tags + numbers + keys + 8 * NUMBER_SIZE_MAX
-        # An id stands with its row, in two keys, and at most once in each audience set.
-        self._id_places = 3 + len(moves)
-        self._per_chunk = (
-            int(sizes[moves[:, 1]].sum() + sizes[ROWS_KEY]) + (1 + len(moves)) * 2 * NUMBER_SIZE_MAX
-        )
+        # An id stands with its row and where it was, in two keys, and at most once in each audience set.
+        self._id_places = 4 + len(moves)
+        homes = int(sizes[moves[:, 1]].sum() + 2 * sizes[ROWS_KEY] + 2 * sizes[COLD_KEY])
+        # Behind the rows and moves stand the counts of cold users, with the key of the meta hash.
+        counts = int(sizes[ROWS_KEY]) + (8 + words.rung_text.size) * NUMBER_SIZE_MAX
+        self._per_chunk = homes + (4 + len(moves)) * 2 * NUMBER_SIZE_MAX + counts
 
     def of(self, chunk: CommitChunk) -> int:
         """Bound the size of a chunk."""
@@ -173,6 +193,11 @@ def _moves(words: Wording) -> NDArray[np.int64]:
     moves += [(RETIRE, *row) for row in words.retired_sets]
     moves += [(ENTER, *audience) for audience in audiences]
     return np.array(moves, dtype=np.int64).reshape(-1, 4)
+
+
+def packed_count(keys: Keyspace, partition: int, cold: ColdCount) -> bytes:
+    """Render the command that keeps how many cold users there are."""
+    return packed("HSET", keys.meta(partition), keyspace.COLD, keyspace.cold_text(cold))
 
 
 def _writable(column: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ profile_encoder bounds the size from above before it calls them.
 
 import numpy as np
 
+from scoring.commit_plan import COLD, WARM
 from sinks import profile_wording as words
 from sinks.byte_jit import byte_inlined, byte_kernel
 from sinks.keyspace import ABSENT_MS, POINTS_MAX, POINTS_SCALE
@@ -24,7 +25,7 @@ from sinks.resp_text import (
 )
 
 HSET, HDEL, SADD, SREM = words.HSET, words.HDEL, words.SADD, words.SREM
-USER_KEY, ROWS_KEY, TAGS = words.USER_KEY, words.ROWS_KEY, words.TAGS
+USER_KEY, ROWS_KEY, COLD_KEY, TAGS = words.USER_KEY, words.ROWS_KEY, words.COLD_KEY, words.TAGS
 RUNGS, IS_TAG, SCORE, TO_NEXT = words.RUNGS, words.IS_TAG, words.SCORE, words.TO_NEXT
 MOVING_NUMBERS, CONSTANT_FIELDS = words.MOVING_NUMBERS, words.CONSTANT_FIELDS
 FALLS_AT, NEXT_NAMES = words.FALLS_AT, words.NEXT_NAMES
@@ -136,26 +137,54 @@ def fill_rest(slots, ends, whole, numbers, forms, ladders, rung_text, rung, sinc
         ends[user, 3] = names
 
 
+@byte_inlined
+def has_left(home, committed_home, user, here):
+    """Tell whether a user's row moves away from here."""
+    return committed_home[user] == here and home[user] != here
+
+
 @byte_kernel(
-    "int64(uint8[::1], uint8[::1], int64[::1], uint8[::1], int64[::1], uint8[::1], int64[::1], int64[:,::1])"
+    "UniTuple(int64, 2)(uint8[::1], uint8[::1], int64[::1], uint8[::1], int64[::1], uint8[::1], int64[::1],"
+    " int8[::1], int8[::1], int64[:,::1])"
 )
-def render_rows(out, arena, start, user_bytes, user_start, row_bytes, row_start, ids):
+def render_rows(out, arena, start, user_bytes, user_start, row_bytes, row_start, home, committed_home, ids):
     """
-    Render one HSET with the rows of all users.
+    Render the rows of all users, one HSET for those of each home, and one HDEL for those who have left it.
 
     Args:
+        home, committed_home: int8 (users,), as in CommitChunk.
         ids: int64 (users, 2), set to where each user id stands in `out` as a bulk string.
+
+    Returns:
+        Where it stopped, and how many commands it wrote.
     """
-    count = ids.shape[0]
-    at = put_head(out, 0, STAR, 2 + 2 * count)
-    at = put_fragment(out, at, arena, start, HSET)
-    at = put_fragment(out, at, arena, start, ROWS_KEY)
-    for user in range(count):
-        ids[user, 0] = at
-        at = put_bulk(out, at, user_bytes, user_start[user], user_start[user + 1])
-        ids[user, 1] = at
-        at = put_bulk(out, at, row_bytes, row_start[user], row_start[user + 1])
-    return at
+    at, commands = 0, 0
+    for here in (WARM, COLD):
+        key = ROWS_KEY if here == WARM else COLD_KEY
+        users, left = 0, 0
+        for user in range(home.shape[0]):
+            users += home[user] == here
+            left += has_left(home, committed_home, user, here)
+        if users > 0:
+            commands += 1
+            at = put_head(out, at, STAR, 2 + 2 * users)
+            at = put_fragment(out, at, arena, start, HSET)
+            at = put_fragment(out, at, arena, start, key)
+            for user in range(home.shape[0]):
+                if home[user] == here:
+                    ids[user, 0] = at
+                    at = put_bulk(out, at, user_bytes, user_start[user], user_start[user + 1])
+                    ids[user, 1] = at
+                    at = put_bulk(out, at, row_bytes, row_start[user], row_start[user + 1])
+        if left > 0:
+            commands += 1
+            at = put_head(out, at, STAR, 2 + left)
+            at = put_fragment(out, at, arena, start, HDEL)
+            at = put_fragment(out, at, arena, start, key)
+            for user in range(home.shape[0]):
+                if has_left(home, committed_home, user, here):
+                    at = put_bulk(out, at, user_bytes, user_start[user], user_start[user + 1])
+    return at, commands
 
 
 @byte_inlined

@@ -76,10 +76,12 @@ class ProfileReader:
         partition = int(owner)
         with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hget(self._keys.rows(partition), user_id)
+            pipeline.hget(self._keys.cold(partition), user_id)
             pipeline.hmget(
                 self._keys.meta(partition), [keyspace.POLICY, keyspace.LAYOUT, keyspace.WATERMARK_MS]
             )
-            row, (policy, layout, watermark_ms) = pipeline.execute()
+            warm, cold, (policy, layout, watermark_ms) = pipeline.execute()
+        row = warm or cold
         if row is None or policy is None or layout is None:
             return None
         watermark = None if watermark_ms is None else int(watermark_ms)

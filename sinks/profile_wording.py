@@ -11,7 +11,7 @@ from sinks.keyspace import PROFILE_VERSION, Keyspace, ladder_fields
 
 NONE = -1
 # Fragments with fixed places; those of ladders follow.
-HSET, HDEL, SADD, SREM, USER_KEY, ROWS_KEY, TAGS, RETIRED_FIELDS = range(8)
+HSET, HDEL, SADD, SREM, USER_KEY, ROWS_KEY, COLD_KEY, TAGS, RETIRED_FIELDS = range(9)
 # Columns of Wording.ladders: how many rungs, 1 for a tag, fragments with the names of fields.
 RUNGS, IS_TAG, SCORE, TO_NEXT, FALLS_AT, NEXT_NAMES = range(6)
 # Columns of a CommitChunk that are fields of every user as they are; `spend` has decimals. The first few may
@@ -121,6 +121,7 @@ def _add_fixed(arena: _Arena, keys: Keyspace, partition: int, retired_fields: It
         arena.add(bulk(command))
     arena.add(keys.user_prefix)
     arena.add(bulk(keys.rows(partition)))
+    arena.add(bulk(keys.cold(partition)))
     arena.add(bulk("tags"))
     arena.add(bulk(*retired_fields))
 

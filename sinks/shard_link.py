@@ -60,7 +60,7 @@ class ShardLink:
 
     def peek(self) -> Guard:
         """Answer what the meta hash holds now, whatever watch there is."""
-        return _guard_from(self.ask(*self._look))
+        return guard_from(self.ask(*self._look))
 
     def watch_all(self, key: bytes) -> dict[bytes, bytes]:
         """Begin a watch on a hash and answer all of it."""
@@ -86,7 +86,7 @@ class ShardLink:
         replies = self._pipe.exchange([b"".join(parts)], count) if parts else []
         _raise_first(replies)
         if guard is None:
-            guard, replies = _guard_from(replies[1]), replies[2:]
+            guard, replies = guard_from(replies[1]), replies[2:]
             self._guard = guard
         return guard, replies[1:]
 
@@ -106,7 +106,7 @@ class ShardLink:
             self.drop()
             raise NotNow(str(next((reply for reply in replies if isinstance(reply, Exception)), result)))
         _raise_first([result, seen])
-        self._guard = _guard_from(seen)
+        self._guard = guard_from(seen)
         if result is None:
             return False
         _raise_failed(result, parts)
@@ -147,7 +147,8 @@ def _remedy(cause: Exception) -> str:
     return ""
 
 
-def _guard_from(reply: list[bytes | None]) -> Guard:
+def guard_from(reply: list[bytes | None]) -> Guard:
+    """Read what was answered to a look at the meta hash."""
     token, number = reply
     return Guard(None if token is None else token.decode(), int(number or 0))
 

@@ -8,17 +8,19 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from scoring.commit_plan import ColdCount
 from sinks import keyspace, outbox
 from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxEntry
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
-from sinks.shard_link import Guard, NotNow, Retry, ShardLink
+from sinks.shard_link import Guard, NotNow, Retry, ShardLink, guard_from
 
 # Each rebalance takes one; a store that goes back further looks like another owner's.
 _EARLIER_TOKENS_MAX = 256
 _SALT_BYTES = 16
 _ROWS_PER_PAGE = 2_000
+_COLD_PER_PAGE = 500
 _ENTRIES_PER_PAGE = 1_000
 
 
@@ -31,6 +33,7 @@ class Claim:
         number: rises with every write; only the store changes it.
         offsets: next offset to read, by topic; a topic never read is absent.
         marks: high-water mark in ms, by topic.
+        cold: the users whose rows are apart; None where there was none yet.
         policy: document of the policy the rows were scored under; None for a new shard.
         layout: fingerprint of the rows' layout; None for a new shard.
         tails: where the outbox had been published to, by output partition.
@@ -47,6 +50,7 @@ class Claim:
     offsets: dict[str, int] = field(default_factory=dict)
     marks: dict[str, int] = field(default_factory=dict)
     watermark_ms: int | None = None
+    cold: ColdCount | None = None
     policy: dict[str, Any] | None = None
     layout: str | None = None
     tails: dict[str, int] = field(default_factory=dict)
@@ -61,7 +65,8 @@ class ShardStore:
     Keep the shards of this process in Redis; not thread-safe.
 
     Each shard has a connection of its own: a watch belongs to a connection, so shards do not disturb one
-    another, and all workers together hold one connection per partition.
+    another, and all workers together hold one connection per partition. Cold rows are read over one more, also
+    by another thread while one of these writes.
 
     Args:
         url: redis://, rediss:// or unix://, with redis-py's options in its query.
@@ -79,6 +84,7 @@ class ShardStore:
         self._topics = tuple(topics)
         self._retry_s = retry_s
         self._links: dict[int, ShardLink] = {}
+        self._cold_pipe = RedisPipe(self._pool)
 
     def claim(self, partition: int) -> Claim:
         """Take the shard in one atomic step: any earlier owner's next write is fenced."""
@@ -93,23 +99,60 @@ class ShardStore:
                 self._link(partition).drop()
                 raise StoreError(f"claim of shard {partition:02d}: {error}") from error
 
-    def load_rows(self, claim: Claim) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    def load_rows(self, claim: Claim, *, is_cold: bool = False) -> Iterator[tuple[list[bytes], list[bytes]]]:
         """
-        Yield user ids and rows page by page, each user once.
+        Yield user ids and rows page by page, each user once: those whom time can change, or all others.
 
         A broken connection ends the load with StoreUnavailable: a scan cursor is of one server.
         """
         cursor, seen = b"0", set[bytes]()
+        key = self._keys.cold(claim.partition) if is_cold else self._keys.rows(claim.partition)
         while True:
-            cursor, flat = self._read(
-                claim, "HSCAN", self._keys.rows(claim.partition), cursor, "COUNT", _ROWS_PER_PAGE
-            )
+            cursor, flat = self._read(claim, "HSCAN", key, cursor, "COUNT", _ROWS_PER_PAGE)
             page = {user: row for user, row in zip(flat[::2], flat[1::2], strict=True) if user not in seen}
             seen.update(page)
             if page:
                 yield list(page), list(page.values())
             if cursor == b"0":
                 return
+
+    def find_cold(self, claim: Claim, number: int, user_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        """
+        Read back those of these users whose rows are among the cold ones, in one round trip.
+
+        No fence is needed, since we alone write under our token: a store that holds it, and the write with which
+        a user's row went out, holds that row. Each page is one moment of the store.
+
+        Args:
+            number: of a write of ours behind which none of these users was written.
+
+        Raises:
+            StoreFenced, StoreRolledBack: the store is not ours any more, or is back before that write.
+        """
+        retry = Retry(self._retry_s, f"cold rows of shard {claim.partition:02d}")
+        while True:
+            try:
+                return self._find_cold_once(claim, number, user_ids)
+            except (NotNow, *LINK_ERRORS) as error:
+                self._cold_pipe.close()
+                retry.pause(error)
+
+    def _find_cold_once(self, claim: Claim, number: int, user_ids: Sequence[bytes]) -> dict[bytes, bytes]:
+        pages = [user_ids[at : at + _COLD_PER_PAGE] for at in range(0, len(user_ids), _COLD_PER_PAGE)]
+        look = packed("HMGET", self._keys.meta(claim.partition), keyspace.TOKEN, keyspace.NUMBER)
+        cold = self._keys.cold(claim.partition)
+        asked = [packed("MULTI") + look + packed("HMGET", cold, *page) + packed("EXEC") for page in pages]
+        replies = self._cold_pipe.exchange(asked, 4 * len(pages))
+        found: dict[bytes, bytes] = {}
+        for first, page in enumerate(pages):
+            answers = replies[4 * first : 4 * first + 4]
+            refusal = next((one for one in answers if isinstance(one, Exception)), None)
+            if refusal is not None:
+                raise NotNow(str(refusal)) from refusal
+            seen, rows = answers[-1]
+            _refuse_older_state(claim, guard_from(seen), number)
+            found |= {user: row for user, row in zip(page, rows, strict=True) if row is not None}
+        return found
 
     def confirm(self, claim: Claim) -> None:
         """
@@ -229,6 +272,7 @@ class ShardStore:
         """Close all connections."""
         for partition in list(self._links):
             self.forget(partition)
+        self._cold_pipe.close()
 
     def _link(self, partition: int) -> ShardLink:
         if partition not in self._links:
@@ -332,15 +376,24 @@ class ShardStore:
 
 def _refuse_other_state(claim: Claim, guard: Guard) -> None:
     """Compare for equality: with >= a store that was rolled back would admit a worker that is ahead of it."""
+    _refuse_older_state(claim, guard, claim.number)
+    if guard.number != claim.number:
+        raise StoreRolledBack(_behind(claim, claim.number, guard))
+
+
+def _refuse_older_state(claim: Claim, guard: Guard, number: int) -> None:
+    """Refuse a store that is not ours, or has lost a write of ours."""
     name = f"shard {claim.partition:02d}"
     if guard.token is None or guard.token in claim.earlier_tokens:
         raise StoreRolledBack(f"{name}: the store has lost our claim; it was rolled back")
     if guard.token != claim.token:
         raise StoreFenced(f"{name}: claimed by another worker")
-    if guard.number != claim.number:
-        raise StoreRolledBack(
-            f"{name}: our last write was number {claim.number}, the store has {guard.number}"
-        )
+    if guard.number < number:
+        raise StoreRolledBack(_behind(claim, number, guard))
+
+
+def _behind(claim: Claim, number: int, guard: Guard) -> str:
+    return f"shard {claim.partition:02d}: our last write was number {number}, the store has {guard.number}"
 
 
 def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: Sequence[str]) -> Claim:
@@ -363,6 +416,7 @@ def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: S
         offsets=numbers(keyspace.OFFSET),
         marks=numbers(keyspace.MARK),
         watermark_ms=None if watermark_ms is None else int(watermark_ms),
+        cold=keyspace.cold_from(found[keyspace.COLD]) if keyspace.COLD in found else None,
         policy=None if policy is None else json.loads(policy),
         layout=None if layout is None else layout.decode(),
         tails={

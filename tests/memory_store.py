@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitChunk, CommitPlan
 from scoring.events import LadderChange
 from scoring.policy import Policy
 from scoring.row import NEVER
@@ -16,6 +16,8 @@ class MemoryStore:
     policy: Policy
     topics: int
     rows: dict[bytes, bytes] = field(default_factory=dict)
+    cold: dict[bytes, bytes] = field(default_factory=dict)
+    cold_count: ColdCount | None = None
     profiles: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: list[LadderChange] = field(default_factory=list)
     dead_letters: list[tuple[str, str, int]] = field(default_factory=list)
@@ -37,12 +39,21 @@ class MemoryStore:
                 self.offsets[topic] = self.offsets[topic] if offset is None else offset
             self.marks, self.watermark_ms = plan.marks, plan.watermark_ms
 
+    def _write_row(self, chunk: CommitChunk, n: int, user_id: bytes) -> None:
+        homes = {WARM: self.rows, COLD: self.cold}
+        held_by = [home for home, rows in homes.items() if user_id in rows] or [NOWHERE]
+        assert held_by == [chunk.committed_home[n]], user_id
+        homes.get(held_by[0], {}).pop(user_id, None)
+        row = chunk.row_bytes[chunk.row_start[n] : chunk.row_start[n + 1]].tobytes()
+        homes[int(chunk.home[n])][user_id] = row
+
     def _write_chunk(self, chunk: CommitChunk) -> None:
+        self.cold_count = chunk.cold or self.cold_count
         self.changes += chunk.changes
         self.dead_letters += [(d.reason.label, d.topic, d.offset) for d in chunk.dead_letters]
         for n in range(len(chunk)):
             user_id = chunk.user_bytes[chunk.user_start[n] : chunk.user_start[n + 1]].tobytes()
-            self.rows[user_id] = chunk.row_bytes[chunk.row_start[n] : chunk.row_start[n + 1]].tobytes()
+            self._write_row(chunk, n, user_id)
             self.profiles[user_id.decode()] = self._profile(chunk, n)
 
     def _profile(self, chunk: CommitChunk, n: int) -> dict[str, Any]:

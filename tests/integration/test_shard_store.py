@@ -80,6 +80,40 @@ def test_check__sees_a_store_that_went_back_in_silence(
         shards.check(claim)
 
 
+def test_find_cold__reads_back_many_users_at_once(shards: ShardStore, keys: Keyspace) -> None:
+    """Whoever is among the cold rows is found, whoever is not is left out, beyond a page and after a lost link."""
+    claim = shards.claim(PARTITION)
+    rows = {b"user-%d" % number: b"row-%d" % number for number in range(0, 1_800, 2)}
+    flat = [piece for pair in rows.items() for piece in pair]
+    shards.write_chunk(claim, packed("HSET", keys.cold(PARTITION), *flat), 1)
+    write_row(shards, claim, keys, b"warm")
+    asked = [b"user-%d" % number for number in range(1_800)]
+    assert shards.find_cold(claim, claim.number, [*asked, b"u"]) == rows
+    shards._cold_pipe._connection._sock.close()
+    assert shards.find_cold(claim, 0, [b"user-2"]) == {b"user-2": b"row-2"}
+    assert list(shards.load_rows(claim)) == [([b"u"], [b"warm"])]
+
+
+def test_find_cold__believes_no_other_store_than_our_own(
+    shards: ShardStore, others: ShardStore, store: redis.Redis, keys: Keyspace
+) -> None:
+    """A store before the write behind which users left, or with another owner, says nothing about them."""
+    claim = shards.claim(PARTITION)
+    write_row(shards, claim, keys, b"one")
+    write_row(shards, claim, keys, b"two")
+    assert shards.find_cold(claim, 1, [b"v"]) == {}
+    store.hset(keys.meta(PARTITION), "number", 1)
+    assert shards.find_cold(claim, 1, [b"v"]) == {}
+    with pytest.raises(StoreRolledBack, match="number 2, the store has 1"):
+        shards.find_cold(claim, 2, [b"v"])
+    others.claim(PARTITION)
+    with pytest.raises(StoreFenced):
+        shards.find_cold(claim, 1, [b"v"])
+    store.delete(keys.meta(PARTITION))
+    with pytest.raises(StoreRolledBack):
+        shards.find_cold(claim, 1, [b"v"])
+
+
 def test_load_rows__yields_each_of_many_users_once(shards: ShardStore, keys: Keyspace) -> None:
     """A shard of many pages is loaded whole."""
     claim = shards.claim(PARTITION)

@@ -42,12 +42,14 @@ class ShardDriver(ABC):
         ]
 
     def read(self, topic: int, count: int) -> None:
-        """Take the next messages of a topic, and score what can be ordered."""
+        """Take the next messages of a topic, read back whom they need, and score what can be ordered."""
         messages, self.left[topic] = self.left[topic][:count], self.left[topic][count:]
         offsets = np.array([offset for offset, _, _ in messages], np.int64)
         ingested = np.array([ingest_time_ms for _, _, ingest_time_ms in messages], np.int64)
         values = [value for _, value, _ in messages]
-        self.shard.add(self.decoder.decode(0, topic, values, offsets, ingested))
+        missing = self.shard.add(self.decoder.decode(0, topic, values, offsets, ingested))
+        found = {user: self.store.cold[user] for user in missing if user in self.store.cold}
+        self.shard.take_back(list(found), list(found.values()))
         self.shard.advance([not left for left in self.left], [False] * len(TOPICS))
         assert self.shard.counters.conserved()
 

@@ -49,14 +49,15 @@ class EncodedStore(MemoryStore):
         """Tell how the shard stands."""
         policy, layout = self.stamp or (None, None)
         marks = {topic: mark for topic, mark in zip(TOPICS, self.marks, strict=True) if mark is not None}
-        return Claim(0, "", 0, {}, marks, self.watermark_ms, policy, layout)
+        return Claim(0, "", 0, {}, marks, self.watermark_ms, self.cold_count, policy, layout)
 
-    def load_rows(self, _claim: Claim) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Answer all rows, two a page."""
-        users = list(self.rows)
+    def load_rows(self, _claim: Claim, *, is_cold: bool) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Answer all rows of one home, two a page."""
+        rows = self.cold if is_cold else self.rows
+        users = list(rows)
         for first in range(0, len(users), 2):
             page = users[first : first + 2]
-            yield page, [self.rows[user] for user in page]
+            yield page, [rows[user] for user in page]
 
     def load_erased(self, _claim: Claim) -> dict[bytes, bytes]:
         """Answer the markers of erased users: none."""

@@ -32,10 +32,11 @@ class Worker(ShardDriver):
         self.start()
 
     def start(self) -> None:
-        """Load everything from the store."""
+        """Load from the store whom time can change."""
+        store = self.store
         self.shard = Shard(self.compiled, 0, TOPICS, self.limits["out_of_orderness_ms"])
-        self.shard.restore(list(self.store.rows), list(self.store.rows.values()))
-        self.shard.resume(self.store.offsets, self.store.marks, self.store.watermark_ms)
+        self.shard.restore(list(store.rows), list(store.rows.values()))
+        self.shard.resume(store.offsets, store.marks, store.watermark_ms, store.cold_count)
         self.rewind()
 
     def commit(self, chunk_users: int = 500, writes: int | None = None) -> None:

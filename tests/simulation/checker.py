@@ -41,8 +41,11 @@ def _check_shard(world: World, partition: int, is_whole: bool) -> None:
     state, topics = world.store.shard(partition), range(world.setup.topics)
     log = [world.log.of(topic, partition) for topic in topics]
     truth = _truth(world, partition)
-    for user in sorted({*truth, *state.rows}) if is_whole else state.rows:
-        row = state.rows.get(user, Row(()))
+    if twice := state.rows.keys() & state.cold.keys():
+        raise Violation(f"{sorted(twice)} are stored as cold and as warm")
+    stored = {**state.rows, **state.cold}
+    for user in sorted({*truth, *stored}) if is_whole else stored:
+        row = stored.get(user, Row(()))
         if has_one_order(world):
             expected = truth[user].story if user in truth else ()
             _compare(f"the story of {user}", row.story, expected, is_whole)
@@ -55,7 +58,7 @@ def _check_shard(world: World, partition: int, is_whole: bool) -> None:
     _compare(
         f"audiences of shard {partition}",
         sorted(state.audiences),
-        sorted((user, row.rung) for user, row in state.rows.items()),
+        sorted((user, row.rung) for user, row in stored.items()),
         True,
     )
     _check_letters(state, [f"dead {one.name}" for one in _refused(log)], is_whole)

@@ -1,7 +1,7 @@
 """The commit stage of one process. This file models flows/commit.py."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests.simulation.link import Claim, Fenced, RolledBack, ShardClient, Steps
 from tests.simulation.protocol import Protocol
@@ -118,10 +118,11 @@ class Commit:
 
     def _write_chunk(self, owned: _Owned, chunk: Chunk) -> Steps[list[Entry]]:
         new_users = [user for user, rung in chunk.left.items() if rung is None]
-        rows, entries = Write(owned.claim.partition, rows=chunk.rows, left=chunk.left), tuple(chunk.entries)
+        was_cold = chunk.was_cold if self._protocol.moves_rows_between_homes else {}
+        rows = Write(owned.claim.partition, rows=chunk.rows, left=chunk.left, was_cold=was_cold)
+        entries = tuple(chunk.entries)
         if self._protocol.writes_rows_with_outbox:
-            both = Write(rows.partition, rows=rows.rows, left=rows.left, entries=entries)
-            return (yield from self._write(owned, both, new_users))
+            return (yield from self._write(owned, replace(rows, entries=entries), new_users))
         yield from self._write(owned, rows, new_users)
         return (yield from self._write(owned, Write(rows.partition, entries=entries)))
 

@@ -166,7 +166,7 @@ class ShardClient:
             link.drop()
 
     def load_rows(self, claim: Claim) -> Steps[dict[str, Row]]:
-        """Read all rows, page by page: others may write between two pages."""
+        """Read the rows of whom time can change, page by page: others may write between two pages."""
         rows: dict[str, Row] = {}
         page = 0
         while True:
@@ -176,6 +176,14 @@ class ShardClient:
             if len(users) <= ROWS_PER_PAGE:
                 return rows
             page += 1
+
+    def find_cold(self, claim: Claim, settled: int, users: Sequence[str]) -> Steps[dict[str, Row]]:
+        """Read users back in one moment of the store, unless it is not ours, or back before they were written."""
+        yield f"asks for cold rows of shard {claim.partition}"
+        state = self._store.shard(claim.partition)
+        if self._protocol.looks_where_cold_rows_are_from:
+            self._refuse_older_state(claim, Guard(state.token, state.number), settled)
+        return {user: state.cold[user] for user in users if user in state.cold}
 
     def load_outbox(self, claim: Claim) -> Steps[list[Entry]]:
         """Read the entries that are not trimmed."""
@@ -238,14 +246,19 @@ class ShardClient:
         return guard.token == claim.token or not self._protocol.compares_token
 
     def _refuse_other_state(self, claim: Claim, guard: Guard) -> None:
+        is_ahead = claim.number > guard.number
+        self._refuse_older_state(claim, guard, None)
+        if guard.number != claim.number and (self._protocol.compares_number_for_equality or not is_ahead):
+            raise RolledBack
+
+    def _refuse_older_state(self, claim: Claim, guard: Guard, number: int | None) -> None:
         if guard.token is None or (guard.token in claim.earlier and self._protocol.compares_token):
             raise RolledBack
         if not self._is_ours(guard, claim):
             if guard.token in claim.ancestry:
                 raise Violation("a store that was rolled back is taken for a fence")
             raise Fenced
-        is_ahead = claim.number > guard.number
-        if guard.number != claim.number and (self._protocol.compares_number_for_equality or not is_ahead):
+        if number is not None and guard.number < number:
             raise RolledBack
 
     def _refuse_other_owner(self, partition: int, owners: Sequence[int | None]) -> None:

@@ -26,7 +26,7 @@ class Protocol:
     Rows: what a message does to the row of its user.
     Fence: what a write compares before it goes out.
     Commit: what goes together, and in which order.
-    Claim: what an owner takes from the store, and what it forgets of its own.
+    Claim: what an owner takes from the store, also later, and what it forgets of its own.
     Relay: what is published when, and trimmed when.
     """
 
@@ -49,6 +49,10 @@ class Protocol:
     starts_new_shards_at_the_beginning: bool = True
     seeks_after_reload: bool = True
     asks_before_unparking: bool = True
+    reads_cold_rows_back: bool = True
+    looks_where_cold_rows_are_from: bool = True
+    keeps_who_is_not_stored: bool = True
+    moves_rows_between_homes: bool = True
     loads_outbox: bool = True
     forgets_former_deliveries: bool = True
 
@@ -96,6 +100,9 @@ MUTANTS: dict[str, Mutant] = {
     "new shards start at the end": _but("growth", starts_new_shards_at_the_beginning=False),
     "no seek after a reload": _but("restore", seeks_after_reload=False),
     "parked shard taken back unasked": _but("hand-over", asks_before_unparking=False),
+    "cold rows not read back": _but("hand-over", reads_cold_rows_back=False),
+    "cold users leave before they are stored": _but("relay", keeps_who_is_not_stored=False),
+    "rows left behind in their former home": _but("hand-over", moves_rows_between_homes=False),
     "outbox not loaded by a claim": _but("relay", loads_outbox=False),
     "deliveries of a former claim count": _but("relay", forgets_former_deliveries=False),
     "published before the write": _but("doubt", publishes_after_the_write=False),

@@ -46,6 +46,11 @@ class Row(NamedTuple):
     due: int | None = None
     rung: int = 0
 
+    @property
+    def is_cold(self) -> bool:
+        """Tell whether only a message can change the user."""
+        return self.due is None
+
 
 class Entry(NamedTuple):
     """
@@ -71,11 +76,16 @@ class Place(NamedTuple):
 
 @dataclass
 class Chunk:
-    """Users that are written in one step, with their entries; left: the rung the store has, by user."""
+    """
+    Users that are written in one step, with their entries.
+
+    left: the rung the store has, by user; was_cold: whether it has the row among the cold ones. None for nothing.
+    """
 
     rows: dict[str, Row]
     entries: list[Entry]
     left: dict[str, int | None]
+    was_cold: dict[str, bool | None]
 
 
 @dataclass
@@ -97,6 +107,7 @@ class Shard:
     protocol: Protocol = REAL
     rows: dict[str, Row] = field(default_factory=dict)
     stored_rung: dict[str, int] = field(default_factory=dict)
+    stored_cold: dict[str, bool] = field(default_factory=dict)
     watermark: int | None = None
 
     def __post_init__(self) -> None:
@@ -109,7 +120,20 @@ class Shard:
 
     def restore(self, user: str, row: Row) -> None:
         """Take a stored user back."""
-        self.rows[user], self.stored_rung[user] = row, row.rung
+        self.rows[user], self.stored_rung[user], self.stored_cold[user] = row, row.rung, row.is_cold
+
+    def let_go(self) -> list[str]:
+        """Forget who is cold, stored, and has no message waiting; answer whom."""
+        waiting = {message.user for queue in self.queues for message in queue}
+        gone = [user for user, row in self.rows.items() if row.is_cold and user not in waiting]
+        if self.protocol.keeps_who_is_not_stored:
+            gone = [user for user in gone if user not in self._dirty]
+        for user in gone:
+            del self.rows[user]
+            self._dirty.pop(user, None)
+            self.stored_rung.pop(user, None)
+            self.stored_cold.pop(user, None)
+        return gone
 
     def resume(self, place: Place) -> None:
         """Go on from committed marks and watermark."""
@@ -119,10 +143,11 @@ class Shard:
         """Count the messages that wait for another topic."""
         return sum(map(len, self.queues))
 
-    def add(self, messages: Sequence[Message]) -> None:
-        """Queue messages of one topic, in offset order."""
+    def add(self, messages: Sequence[Message]) -> list[str]:
+        """Queue messages of one topic, in offset order; answer whom the store may have among its cold users."""
         if messages:
             self.queues[messages[0].topic].extend(messages)
+        return sorted({one.user for one in messages if one.kind != "broken"} - self.rows.keys())
 
     def advance(self, at_end: Sequence[bool]) -> None:
         """Decide what can be ordered: the topic with the lowest mark goes first, none may be missing."""
@@ -156,8 +181,11 @@ class Shard:
     def _chunk(self, users: list[str]) -> Chunk:
         rows = {user: self.rows[user] for user in users}
         left = {user: self.stored_rung.get(user) for user in users}
+        was_cold = {user: self.stored_cold.get(user) for user in users}
         self.stored_rung.update({user: row.rung for user, row in rows.items()})
-        return Chunk(rows, [entry for user in users for entry in self._entries if entry.user == user], left)
+        self.stored_cold.update({user: row.is_cold for user, row in rows.items()})
+        entries = [entry for user in users for entry in self._entries if entry.user == user]
+        return Chunk(rows, entries, left, was_cold)
 
     def _next_topic(self, at_end: Sequence[bool]) -> int | None:
         chosen = None

@@ -14,6 +14,7 @@ class ShardState(NamedTuple):
     """
     The keys of one shard; never changed in place, so that a snapshot is a copy of references.
 
+    rows: of users whom time can change; cold: of the others.
     written: every entry that was ever added, and ancestry every token: for the checker, not for the protocol.
     """
 
@@ -22,6 +23,7 @@ class ShardState(NamedTuple):
     earlier: tuple[int, ...] = ()
     number: int = 0
     rows: Mapping[str, Row] = {}
+    cold: Mapping[str, Row] = {}
     audiences: frozenset[tuple[str, int]] = frozenset()
     outbox: tuple[Entry, ...] = ()
     written: tuple[Entry, ...] = ()
@@ -37,6 +39,8 @@ class Write:
     claim: tuple[int, tuple[int, ...]] | None = None
     rows: Mapping[str, Row] = field(default_factory=dict)
     left: Mapping[str, int | None] = field(default_factory=dict)
+    was_cold: Mapping[str, bool | None] = field(default_factory=dict)
+    """Users whose row has to go where the store has it, when it is written elsewhere."""
     entries: tuple[Entry, ...] = ()
     trim_to: tuple[int, int] | None = None
     place: Place | None = None
@@ -134,9 +138,13 @@ class Store:
         if write.rows:
             left = {(user, rung) for user, rung in write.left.items() if rung is not None}
             entered = {(user, row.rung) for user, row in write.rows.items()}
-            state = state._replace(
-                rows={**state.rows, **write.rows}, audiences=state.audiences - left | entered
-            )
+            rows, cold = dict(state.rows), dict(state.cold)
+            for user, row in write.rows.items():
+                home, other = (cold, rows) if row.is_cold else (rows, cold)
+                home[user] = row
+                if write.was_cold.get(user) not in (None, row.is_cold):
+                    other.pop(user, None)
+            state = state._replace(rows=rows, cold=cold, audiences=state.audiences - left | entered)
         outbox = state.outbox + write.entries
         if write.trim_to is not None:
             outbox = tuple(entry for entry in outbox if entry.id > write.trim_to)

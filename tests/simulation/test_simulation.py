@@ -20,6 +20,7 @@ SEEDS = int(os.environ.get("TIERWISE_TEST_SEEDS", "5000")) // len(THEMES)
 MUTANT_SEEDS = 200
 TAIL_SEEDS = 60
 LIMIT_SEEDS = 100
+EAGER_STEPS = 40
 
 setups = st.builds(
     Setup,
@@ -173,6 +174,34 @@ def test_confirmation__finds_what_was_loaded_from_another_store(
     happens(world)
     world.heal()
     if confirms:
+        check(world)
+    else:
+        with pytest.raises(Violation, match="u0"):
+            check(world)
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_cold_rows__are_not_read_from_another_store(looks: bool) -> None:
+    """
+    A user who is read back while the store is back, which comes forward again, would be nobody.
+
+    No write in between notices; the look at token and number, in the same moment as the rows, does.
+    """
+    world = World(Setup(users=1, workers=1), replace(REAL, looks_where_cold_rows_are_from=looks))
+    world.store.snapshot()
+    world.log.append(0, 0, "u0", 1, "quiet")
+    until_written(world, 0)
+    for _ in range(EAGER_STEPS):  # Everything is stored, and the user leaves memory.
+        world.run(0, EAGER)
+    world.store.snapshot()
+    world.log.append(0, 0, "u0", 2, "quiet")
+    while not str(world.run(0, EAGER)).startswith("asks for cold rows"):
+        pass
+    world.store.restore(1, restarts=False, is_for_good=False)
+    world.run(0, 0)
+    world.store.restore(2, restarts=False, is_for_good=False)
+    world.heal()
+    if looks:
         check(world)
     else:
         with pytest.raises(Violation, match="u0"):

@@ -6,16 +6,20 @@ STEPS = {
     "shard.Shard.fire": "scoring/step.py fire_deadlines",
     "shard.Shard.take_commit": "scoring/shard.py Shard.take_commit",
     "shard.Shard.restore": "scoring/shard.py Shard.restore",
+    "shard.Shard.let_go": "scoring/shard.py Shard.let_go",
+    "shard.Shard.add": "scoring/shard.py Shard.add",
     "shard.Shard.resume": "scoring/shard.py Shard.resume",
     "link.Link.look": "sinks/shard_link.py ShardLink.look",
     "link.Link.watch_all": "sinks/shard_link.py ShardLink.watch_all",
     "link.Link.transact": "sinks/shard_link.py ShardLink.transact",
     "link.ShardClient.claim": "sinks/shard_store.py ShardStore.claim",
     "link.ShardClient.load_rows": "sinks/shard_store.py ShardStore.load_rows",
+    "link.ShardClient.find_cold": "sinks/shard_store.py ShardStore.find_cold",
     "link.ShardClient.load_outbox": "sinks/shard_store.py ShardStore.load_outbox",
     "link.ShardClient.write": "sinks/shard_store.py ShardStore._write",
     "link.ShardClient._write_once": "sinks/shard_store.py ShardStore._write_once",
     "link.ShardClient._refuse_other_state": "sinks/shard_store.py _refuse_other_state",
+    "link.ShardClient._refuse_older_state": "sinks/shard_store.py _refuse_older_state",
     "link.ShardClient._refuse_other_owner": "sinks/shard_store.py ShardStore._refuse_other_owner",
     "commit.Commit.take": "flows/commit.py Commit._take",
     "commit.Commit.trim": "flows/commit.py Commit.trim",
@@ -29,6 +33,7 @@ STEPS = {
     "worker.Worker._claim": "flows/membership.py Membership._claim",
     "worker.Worker._read": "flows/source.py Reader._read",
     "worker.Worker._take": "flows/score.py Score._take",
+    "worker.Worker._take_back": "flows/score.py Score._take_back",
     "worker.Worker._give_back": "flows/score.py Score._park",
     "worker.Worker._unparked": "flows/score.py Score._unparked",
     "worker.Worker._tick": "flows/score.py Score._tick",
@@ -57,6 +62,10 @@ SWITCHES = {
     "starts_new_shards_at_the_beginning": "flows/membership.py Membership._start_offsets",
     "seeks_after_reload": "flows/membership.py Membership.reload",
     "asks_before_unparking": "flows/score.py Score._unparked",
+    "reads_cold_rows_back": "flows/score.py Score._take_back",
+    "looks_where_cold_rows_are_from": "sinks/shard_store.py ShardStore.find_cold",
+    "keeps_who_is_not_stored": "scoring/residence.py leaving",
+    "moves_rows_between_homes": "sinks/profile_kernel.py render_rows",
     "loads_outbox": "flows/commit.py Commit._take",
     "forgets_former_deliveries": "flows/emit.py Emit.__call__",
     "publishes_after_the_write": "flows/commit.py Commit._fenced",
@@ -68,5 +77,5 @@ SWITCHES = {
     "confirms_what_it_loads": "sinks/shard_store.py ShardStore.confirm",
 }
 
-SHOWN_APART = {"looks_when_quiet", "confirms_what_it_loads"}
+SHOWN_APART = {"looks_when_quiet", "confirms_what_it_loads", "looks_where_cold_rows_are_from"}
 """Switches whose lack is too rare for a mutant: tests of their own show it."""

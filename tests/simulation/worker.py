@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tests.simulation.commit import Commit, Progress
 from tests.simulation.dice import Dice
 from tests.simulation.kafka import Log, Outputs
-from tests.simulation.link import Claim, Network, ShardClient, Steps, Tokens
+from tests.simulation.link import Claim, Fenced, Network, RolledBack, ShardClient, Steps, Tokens
 from tests.simulation.protocol import Protocol
 from tests.simulation.relay import Relay
 from tests.simulation.setup import Setup
@@ -37,6 +37,8 @@ class _Held:
     claim: Claim
     shard: Shard
     at_end: list[bool]
+    settled: int
+    """Number of a write behind which nobody was written who is not in memory."""
 
 
 class Worker:
@@ -70,7 +72,7 @@ class Worker:
             for one in news:
                 yield from self._take(one) if isinstance(one, Claim) else self._give_back(one)
             if not has_changed:  # What was read meanwhile may be of the assignment before: it is read again.
-                self._read()
+                yield from self._read()
             if self.dice.take(3) != 1:
                 yield from self._tick()
 
@@ -124,7 +126,7 @@ class Worker:
             shard.resume(claim.place)
             for user, row in (yield from self._client.load_rows(claim)).items():
                 shard.restore(user, row)
-        self._held[claim.partition] = _Held(claim, shard, [False] * self._around.log.topics)
+        self._held[claim.partition] = _Held(claim, shard, [False] * self._around.log.topics, claim.number)
         yield from self._commit.take(claim)
 
     def _give_back(self, partition: int) -> Steps[None]:
@@ -144,21 +146,36 @@ class Worker:
             return None
         return held.shard
 
-    def _read(self) -> None:
+    def _read(self) -> Steps[None]:
         for (topic, partition), position in list(self._positions.items()):
             count = self.dice.take(BATCH_MAX + 1)
             messages = self._around.log.of(topic, partition)[position : position + count]
             self._positions[topic, partition] = position + len(messages)
-            self._feed(topic, partition, messages)
+            yield from self._feed(topic, partition, messages)
         for held in self._held.values():
             held.shard.advance(held.at_end)
 
-    def _feed(self, topic: int, partition: int, messages: list[Message]) -> None:
+    def _feed(self, topic: int, partition: int, messages: list[Message]) -> Steps[None]:
         log, held = self._around.log, self._held.get(partition)
-        if held is not None:
-            held.shard.add(messages)
+        if held is not None and (yield from self._take_back(held, held.shard.add(messages))):
             is_read = self._positions[topic, partition] == len(log.of(topic, partition))
             held.at_end[topic] = is_read and (log.is_closed or self._around.setup.is_racing)
+
+    def _take_back(self, held: _Held, users: list[str]) -> Steps[bool]:
+        """Read users back who have left memory; False when the shard is lost."""
+        if users and self._protocol.reads_cold_rows_back:
+            try:
+                found = yield from self._client.find_cold(held.claim, held.settled, users)
+            except (Fenced, RolledBack) as error:
+                del self._held[held.claim.partition]
+                if isinstance(error, Fenced):
+                    self._progress.lost(held.claim.partition)
+                else:
+                    self._progress.rolled_back.add(held.claim.partition)
+                return False
+            for user, row in found.items():
+                held.shard.restore(user, row)
+        return True
 
     def _tick(self) -> Steps[None]:
         for partition in [one for one in self._held if one not in self._progress.accounts]:
@@ -167,6 +184,9 @@ class Worker:
             self._parked.clear()
         for partition in list(self._held):
             held, log = self._held[partition], self._around.log
+            if self.dice.take(2):
+                held.settled = held.claim.number
+                held.shard.let_go()
             held.shard.fire(log.now if self._around.setup.is_racing and all(held.at_end) else None)
             yield from self._write(partition)
         yield from self._commit.trim()

@@ -15,6 +15,7 @@ def test_keyspace__spells_the_contracts_keys() -> None:
     assert keys.user(b"\xc3\xa9{}\n") == "tierwise:user:é{}\n".encode()
     assert keys.audience("tier", "gold") == b"tierwise:audience:tier:gold"
     assert keys.rows(7) == b"tierwise:shard:{07}:rows"
+    assert keys.cold(7) == b"tierwise:shard:{07}:cold"
     assert keys.meta(123) == b"tierwise:shard:{123}:meta"
     assert keys.outbox(0) == b"tierwise:shard:{00}:outbox"
 

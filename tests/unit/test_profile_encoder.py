@@ -1,5 +1,6 @@
 """This file proves the rendering kernels against a slow twin, byte for byte."""
 
+import json
 from typing import Any
 
 import hiredis
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.commit_plan import CommitChunk
+from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitChunk
 from scoring.policy import Ladder, Policy, Rung
 from sinks import keyspace
 from sinks.keyspace import ABSENT_MS, Keyspace, points_text
@@ -31,7 +32,7 @@ def policy_of(ladders: tuple[Ladder, ...] = LADDERS, minor_digits: int = 2, vers
     return Policy("shop", version, "EUR", minor_digits, "UTC", (), (), (), ladders)
 
 
-def chunk_of(users: list[dict[str, Any]], ladders: int) -> CommitChunk:
+def chunk_of(users: list[dict[str, Any]], ladders: int, cold: ColdCount | None = None) -> CommitChunk:
     """Turn users into the columns of a chunk."""
 
     def starts(pieces: list[bytes]) -> np.ndarray:
@@ -53,6 +54,9 @@ def chunk_of(users: list[dict[str, Any]], ladders: int) -> CommitChunk:
         since_ms=column("since_ms", np.int64, True),
         score=column("score", np.float64, True),
         falls_at_ms=column("falls_at_ms", np.int64, True),
+        home=column("home", np.int8),
+        committed_home=column("committed_home", np.int8),
+        cold=cold,
         changes=[],
         dead_letters=[],
         **{name: column(name, np.int64) for name in NUMBERS},
@@ -69,15 +73,33 @@ class Twin:
         self.policy, self.former, self.partition = policy, former, partition
         self.keys = Keyspace(prefix)
 
-    def commands(self, users: list[dict[str, Any]]) -> list[list[bytes]]:
-        """Answer rows, profiles, then moves: leaving, retiring, entering."""
+    def commands(self, users: list[dict[str, Any]], cold: ColdCount | None = None) -> list[list[bytes]]:
+        """Answer rows, profiles, then moves: leaving, retiring, entering; then the counts of cold users."""
         if not users:
             return []
-        rows = [piece for user in users for piece in (user["id"], user["row"])]
-        commands = [[b"HSET", self.keys.rows(self.partition), *rows]]
+        commands = self.rows(users)
         for user in users:
             commands += self.profile(user)
+        if cold is not None:
+            counted = b'{"layout":"%x","rungs":%b}' % (
+                cold.layout,
+                json.dumps(cold.rungs).replace(" ", "").encode(),
+            )
+            return [
+                *commands,
+                *self.moves(users),
+                [b"HSET", self.keys.meta(self.partition), b"cold", counted],
+            ]
         return commands + self.moves(users)
+
+    def rows(self, users: list[dict[str, Any]]) -> list[list[bytes]]:
+        commands = []
+        for home, key in ((WARM, self.keys.rows(self.partition)), (COLD, self.keys.cold(self.partition))):
+            rows = [piece for user in users if user["home"] == home for piece in (user["id"], user["row"])]
+            left = [user["id"] for user in users if user["committed_home"] == home != user["home"]]
+            commands += [[b"HSET", key, *rows]] if rows else []
+            commands += [[b"HDEL", key, *left]] if left else []
+        return commands
 
     def profile(self, user: dict[str, Any]) -> list[list[bytes]]:
         places = [(number, ladder) for number, ladder in enumerate(self.policy.ladders) if not ladder.tag]
@@ -198,6 +220,8 @@ def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, A
         "row": draw(st.binary(max_size=300)),
         "rung": ranks,
         "committed_rung": before,
+        "home": draw(st.sampled_from([WARM, COLD])),
+        "committed_home": NOWHERE if is_new else draw(st.sampled_from([WARM, COLD])),
         "whole": draw(st.booleans()),
         "since_ms": draw(st.lists(times, **many)),
         "score": draw(st.lists(scores, **many)),
@@ -207,12 +231,20 @@ def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, A
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(users(), max_size=8), st.integers(0, 4), st.sampled_from([0, 7, 123]))
-def test_encoder__equals_the_slow_twin(chunk: list[dict[str, Any]], digits: int, partition: int) -> None:
+@given(
+    st.lists(users(), max_size=8),
+    st.integers(0, 4),
+    st.sampled_from([0, 7, 123]),
+    st.sampled_from([None, ColdCount(1 << 50, [[10**12, 0, 7], [1, 2]])]),
+)
+def test_encoder__equals_the_slow_twin(
+    chunk: list[dict[str, Any]], digits: int, partition: int, cold: ColdCount | None
+) -> None:
     """Any users give the same commands, byte for byte, as plain Python renders."""
     policy = policy_of(minor_digits=digits)
-    expected = Twin(policy, "tierwise", partition).commands(chunk)
-    encoded, count = ProfileEncoder(policy, "tierwise", partition).encode(chunk_of(chunk, len(LADDERS)))
+    expected = Twin(policy, "tierwise", partition).commands(chunk, cold)
+    columns = chunk_of(chunk, len(LADDERS), cold)
+    encoded, count = ProfileEncoder(policy, "tierwise", partition).encode(columns)
     assert bytes(encoded) == packed(expected)
     assert count == len(expected)
 
@@ -249,6 +281,8 @@ def random_users(count: int, seed: int = 5) -> list[dict[str, Any]]:
             "row": draw.bytes(280),
             "rung": [int(draw.integers(0, size)) for size in ranks],
             "committed_rung": [int(draw.integers(0, size)) if number % 3 else -1 for size in ranks],
+            "home": int(draw.integers(WARM, COLD + 1)),
+            "committed_home": int(draw.integers(WARM, COLD + 1)) if number % 3 else NOWHERE,
             "whole": True,
             "since_ms": draw.integers(0, 2**41, len(ranks)).tolist(),
             "score": (draw.random(len(ranks)) * 100).tolist(),
