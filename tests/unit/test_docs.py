@@ -203,6 +203,17 @@ def test_architecture_page__ratios_are_those_of_the_results() -> None:
     assert f"{decode:.0f} times" in text
 
 
+def test_reliability_page__memory_is_that_of_the_result() -> None:
+    """The table of memory is the committed result, case by case."""
+    result = json.loads((RESULTS / "memory.json").read_text(encoding="utf-8"))
+    text = text_of("docs/reliability.md")
+    shown = text.partition("<!-- memory:begin -->")[2].partition("<!-- memory:end -->")[0]
+    assert f"`{result['command']}`" in shown
+    for name, case in result["cases"].items():
+        memory = f"{case['rss_mb']} / {case['peak_mb']}"
+        assert f"| {name} | {memory} | {case['first_commit_s']} | {case['store_mb']} |" in shown
+
+
 def test_architecture_page__has_a_heading_for_each_stage_and_short_decisions() -> None:
     """Stages stand in the pipeline's order; a decision is dated, short, and says what would reopen it."""
     text = text_of("docs/architecture.md")
