@@ -46,7 +46,7 @@ def counted(policy: Policy, ranks: np.ndarray) -> list[list[int]]:
     ]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=70, deadline=None, suppress_health_check=SLOW)
 @given(policies(), shard_limits(), streams(), st.data())
 def test_cold_users__leave_and_come_back_unnoticed(
     policy: Policy, limits: dict[str, int], stream: Stream, data: st.DataObject
