@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -244,8 +245,9 @@ def _reached_at(threshold: float) -> float:
     return threshold - TOLERANCE * max(1.0, abs(threshold)) if np.isfinite(threshold) else threshold
 
 
+@cache
 def _day_starts(zone_name: str) -> I64:
-    """List the Unix time at which each local day starts: the first instant that has its date."""
+    """List the Unix time at which each local day starts: the first instant that has its date; takes 0.1 s a zone."""
     zone = ZoneInfo(zone_name)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     start = datetime(1970, 1, 1)
