@@ -15,12 +15,13 @@ from scoring.commit_plan import CommitChunk, CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import DeadLetter
 from sinks import change_topic, dead_letters
+from sinks.claim import Claim
 from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
 from sinks.outbox import OutboxEntry
 from sinks.output_tail import OutputTail
 from sinks.profile_encoder import ProfileEncoder
-from sinks.shard_store import Claim, ShardStore
+from sinks.shard_store import ShardStore
 
 QUIET_LOOK_MS = 1_000
 """How often a shard without writes is compared with the store, a round trip each."""

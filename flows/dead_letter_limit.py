@@ -10,7 +10,7 @@ from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress
 from scoring.events import EventBatch, Reason
-from sinks.shard_store import Claim
+from sinks.claim import Claim
 
 Flags = npt.NDArray[np.bool_]
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import EnvelopeOf, EventBatch
+from sinks.claim import Claim
 from sinks.outbox import OutboxEntry
-from sinks.shard_store import Claim
 
 
 @dataclass(frozen=True, slots=True)

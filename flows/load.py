@@ -12,8 +12,9 @@ from scoring.row_codec import fingerprint_of
 from scoring.shard import Shard
 from scoring.tables import PolicyTables, compile_policy
 from scoring.user_rows import RowMisread
+from sinks.claim import Claim
 from sinks.erasure import markers_from
-from sinks.shard_store import Claim, ShardStore
+from sinks.shard_store import ShardStore
 
 
 class LayoutRefused(Exception):

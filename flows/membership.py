@@ -13,8 +13,9 @@ from flows.patience import BrokerUnavailable
 from flows.progress import Progress
 from flows.start_offsets import ReadingRefused
 from flows.topic_guard import TopicGuard
+from sinks.claim import Claim
 from sinks.errors import StoreError
-from sinks.shard_store import Claim, ShardStore
+from sinks.shard_store import ShardStore
 
 GROUP_SETTINGS: dict[str, str | int | bool] = {
     # `range` hands the same partition numbers of all topics to the same member, which a shard needs.

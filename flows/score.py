@@ -11,8 +11,9 @@ from flows.measure import Measure
 from flows.progress import Progress
 from scoring.events import EventBatch
 from scoring.shard import Shard
+from sinks.claim import Claim
 from sinks.errors import StoreFenced, StoreRolledBack, StoreUnavailable
-from sinks.shard_store import Claim, ShardStore
+from sinks.shard_store import ShardStore
 
 ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""

@@ -9,7 +9,7 @@ from flows.log import log
 
 if TYPE_CHECKING:
     from flows.topic_look import Facts
-    from sinks.shard_store import Claim
+    from sinks.claim import Claim
 
 REFUSE, EARLIEST = "refuse", "earliest"
 GAP_POLICIES = (REFUSE, EARLIEST)

@@ -12,7 +12,7 @@ from flows.patience import patiently
 from flows.progress import Progress
 from flows.start_offsets import place, refuse_changed, refuse_missing, refuse_unlike
 from flows.topic_look import Answer, Facts, TopicLook
-from sinks.shard_store import Claim
+from sinks.claim import Claim
 
 LOOK_MS = 5_000
 WAIT_S = 120.0

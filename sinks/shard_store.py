@@ -3,61 +3,21 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import RedisError
 
-from scoring.commit_plan import ColdCount
 from sinks import keyspace, outbox
-from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack, StoreUnavailable
+from sinks.claim import Claim, claim_from, refuse_older_state, refuse_other_state
+from sinks.errors import NotCopartitioned, StoreError, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxEntry
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
 from sinks.shard_link import Guard, NotNow, Retry, ShardLink, guard_from
 
-# Each rebalance takes one; a store that goes back further looks like another owner's.
-_EARLIER_TOKENS_MAX = 256
-_SALT_BYTES = 16
 _ROWS_PER_PAGE = 2_000
 _COLD_PER_PAGE = 500
 _ENTRIES_PER_PAGE = 1_000
-
-
-@dataclass(slots=True)
-class Claim:
-    """
-    A shard as it was found when we took it, and the number of our last write to it.
-
-    Attributes:
-        number: rises with every write; only the store changes it.
-        offsets: next offset to read, by topic; a topic never read is absent.
-        marks: high-water mark in ms, by topic.
-        cold: the users whose rows are apart; None where there was none yet.
-        policy: document of the policy the rows were scored under; None for a new shard.
-        layout: fingerprint of the rows' layout; None for a new shard.
-        tails: where the outbox had been published to, by output partition.
-        partitions: how many each input topic had when it was last written; None for a new shard.
-        topic_ids: id of the topic that the offsets are of, by its name; a topic without an id is absent.
-        salt: secret under which the ids of erased users are hashed.
-        earlier_tokens: of the claims before this one. Meeting one of them again means that the store was
-            rolled back, not that somebody else took the shard.
-    """
-
-    partition: int
-    token: str
-    number: int
-    offsets: dict[str, int] = field(default_factory=dict)
-    marks: dict[str, int] = field(default_factory=dict)
-    watermark_ms: int | None = None
-    cold: ColdCount | None = None
-    policy: dict[str, Any] | None = None
-    layout: str | None = None
-    tails: dict[str, int] = field(default_factory=dict)
-    partitions: int | None = None
-    topic_ids: dict[str, str] = field(default_factory=dict)
-    salt: bytes = b""
-    earlier_tokens: tuple[str, ...] = ()
 
 
 class ShardStore:
@@ -150,7 +110,7 @@ class ShardStore:
             if refusal is not None:
                 raise NotNow(str(refusal)) from refusal
             seen, rows = answers[-1]
-            _refuse_older_state(claim, guard_from(seen), number)
+            refuse_older_state(claim, guard_from(seen), number)
             found |= {user: row for user, row in zip(page, rows, strict=True) if row is not None}
         return found
 
@@ -168,7 +128,7 @@ class ShardStore:
         try:
             if link.is_untouched():
                 return
-            _refuse_other_state(claim, link.peek())
+            refuse_other_state(claim, link.peek())
         except (NotNow, *LINK_ERRORS):
             link.drop()
         raise StoreRolledBack(f"shard {claim.partition:02d}: the store was not the same while it was loaded")
@@ -181,7 +141,7 @@ class ShardStore:
         except LINK_ERRORS:
             link.drop()
             return
-        _refuse_other_state(claim, guard)
+        refuse_other_state(claim, guard)
 
     def load_outbox(self, claim: Claim) -> list[OutboxEntry]:
         """Answer the entries that were written and not yet trimmed, oldest first."""
@@ -281,7 +241,7 @@ class ShardStore:
 
     def _claim_once(self, partition: int) -> Claim:
         link, meta = self._link(partition), self._keys.meta(partition)
-        claim = _claim_from(partition, secrets.token_hex(8), link.watch_all(meta), self._topics)
+        claim = claim_from(partition, secrets.token_hex(8), link.watch_all(meta), self._topics)
         earlier = " ".join(claim.earlier_tokens)
         command = packed(
             "HSET",
@@ -345,7 +305,7 @@ class ShardStore:
                 guard, owners = link.look(new_user_keys, "shard")
                 if is_in_doubt and guard == Guard(claim.token, claim.number + 1):
                     return
-                _refuse_other_state(claim, guard)
+                refuse_other_state(claim, guard)
                 self._refuse_other_owner(claim.partition, new_user_keys, owners)
                 is_sent = True
                 if link.transact(parts, count):
@@ -372,63 +332,6 @@ class ShardStore:
                     'run "tierwise rekey --from TOPIC --to NEW_TOPIC" for each input topic, and score the copies under '
                     "another prefix"
                 )
-
-
-def _refuse_other_state(claim: Claim, guard: Guard) -> None:
-    """Compare for equality: with >= a store that was rolled back would admit a worker that is ahead of it."""
-    _refuse_older_state(claim, guard, claim.number)
-    if guard.number != claim.number:
-        raise StoreRolledBack(_behind(claim, claim.number, guard))
-
-
-def _refuse_older_state(claim: Claim, guard: Guard, number: int) -> None:
-    """Refuse a store that is not ours, or has lost a write of ours."""
-    name = f"shard {claim.partition:02d}"
-    if guard.token is None or guard.token in claim.earlier_tokens:
-        raise StoreRolledBack(f"{name}: the store has lost our claim; it was rolled back")
-    if guard.token != claim.token:
-        raise StoreFenced(f"{name}: claimed by another worker")
-    if guard.number < number:
-        raise StoreRolledBack(_behind(claim, number, guard))
-
-
-def _behind(claim: Claim, number: int, guard: Guard) -> str:
-    return f"shard {claim.partition:02d}: our last write was number {number}, the store has {guard.number}"
-
-
-def _claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: Sequence[str]) -> Claim:
-    def by_topic(field_prefix: bytes) -> dict[str, bytes]:
-        named = {topic: found.get(field_prefix + topic.encode()) for topic in topics}
-        return {topic: value for topic, value in named.items() if value is not None}
-
-    def numbers(field_prefix: bytes) -> dict[str, int]:
-        return {topic: int(value) for topic, value in by_topic(field_prefix).items()}
-
-    watermark_ms, policy, layout = (
-        found.get(name) for name in (keyspace.WATERMARK_MS, keyspace.POLICY, keyspace.LAYOUT)
-    )
-    earlier = [found[keyspace.TOKEN].decode()] if keyspace.TOKEN in found else []
-    earlier += found.get(keyspace.EARLIER_TOKENS, b"").decode().split()
-    return Claim(
-        partition=partition,
-        token=token,
-        number=int(found.get(keyspace.NUMBER, 0)),
-        offsets=numbers(keyspace.OFFSET),
-        marks=numbers(keyspace.MARK),
-        watermark_ms=None if watermark_ms is None else int(watermark_ms),
-        cold=keyspace.cold_from(found[keyspace.COLD]) if keyspace.COLD in found else None,
-        policy=None if policy is None else json.loads(policy),
-        layout=None if layout is None else layout.decode(),
-        tails={
-            name.removeprefix(keyspace.TAIL).decode(): int(value)
-            for name, value in found.items()
-            if name.startswith(keyspace.TAIL)
-        },
-        partitions=int(found[keyspace.PARTITIONS]) if keyspace.PARTITIONS in found else None,
-        topic_ids={topic: value.decode() for topic, value in by_topic(keyspace.TOPIC_ID).items()},
-        salt=found.get(keyspace.SALT) or secrets.token_bytes(_SALT_BYTES),
-        earlier_tokens=tuple(earlier[:_EARLIER_TOKENS_MAX]),
-    )
 
 
 def _text(value: bytes | str | int) -> str:

@@ -96,7 +96,7 @@ def no_watch() -> None:
 def no_fence() -> None:
     """Write whoever has claimed the shard meanwhile, and whatever the store's number is."""
     no_watch()
-    shard_store._refuse_other_state = lambda claim, guard: None
+    shard_store.refuse_other_state = lambda claim, guard: None
 
 
 def at_least() -> None:
@@ -108,7 +108,7 @@ def at_least() -> None:
         if guard.number > claim.number:
             raise StoreRolledBack("the store is ahead of us")
 
-    shard_store._refuse_other_state = tolerant
+    shard_store.refuse_other_state = tolerant
 
 
 def assume_done() -> None:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from sinks.claim import Claim
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxEntry
 from sinks.redis_pipe import packed
-from sinks.shard_store import Claim, ShardStore
+from sinks.shard_store import ShardStore
 
 TOPICS = ("clickstream", "orders")
 POLICY = {"policy": "shop", "version": 3}

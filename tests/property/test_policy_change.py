@@ -15,9 +15,9 @@ from flows.load import LayoutRefused, ShardLoader
 from scoring.commit_plan import CommitChunk, CommitPlan
 from scoring.decoder import Decoder
 from scoring.policy import Policy
+from sinks.claim import Claim
 from sinks.keyspace import Keyspace
 from sinks.profile_encoder import ProfileEncoder
-from sinks.shard_store import Claim
 from tests.memory_store import MemoryStore
 from tests.property.shard_driver import (
     FUTURE_TOLERANCE_MS,

@@ -13,7 +13,7 @@ from flows.measure import Measure
 from flows.progress import Progress
 from scoring.decoder import Decoder
 from scoring.events import EventBatch, bare
-from sinks.shard_store import Claim
+from sinks.claim import Claim
 from tests.unit.policies import shop_policy
 
 TOPICS = ("clickstream", "orders")

@@ -12,7 +12,7 @@ from flows.start_offsets import (
     refuse_unlike,
 )
 from flows.topic_look import TopicFacts
-from sinks.shard_store import Claim
+from sinks.claim import Claim
 
 FACTS = {"clickstream": TopicFacts(4, "id-c"), "orders": TopicFacts(4, "id-o")}
 FIRST = {("clickstream", 2): 100, ("orders", 2): 0}
