@@ -153,6 +153,19 @@ def test_readme__example_comes_out_as_shown() -> None:
     }
 
 
+def test_contract_page__shows_the_fall_that_the_readme_foretells() -> None:
+    """The same event and then silence give the change that stands in the contract."""
+    policy = load_policy(ROOT / "config" / "policies" / "ecommerce.yaml")
+    first = json.loads(example("README.md", "change"))
+    falls_at_ms = int(
+        dict(line.split() for line in example("README.md", "profile").splitlines())["tier.falls_at_ms"]
+    )
+    _, changes = scored(policy, [json.loads(example("README.md", "event"))], until_ms=falls_at_ms)
+    fall = json.loads(entry_of(changes[-1]).value or b"")
+    assert fall == json.loads(example("docs/contract.md", "fall"))
+    assert fall["effective_at"] == first["falls_at"]
+
+
 def test_readme__is_short_and_its_commands_exist() -> None:
     """The first screen stays one, and `make` knows every target that a document names."""
     assert len(text_of("README.md").splitlines()) <= README_LINES_MAX
