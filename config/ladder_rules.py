@@ -78,10 +78,6 @@ def read_ladders(draft: Draft) -> tuple[Ladder, ...]:
             draft.report((section, name), "is the name of a ladder already; choose another")
     if len(ladders) + len(tags) > LADDERS_MAX:
         draft.report(("ladders",), f"at most {LADDERS_MAX} ladders and tags, got {len(ladders) + len(tags)}")
-    if not ladders and not tags:
-        draft.report(
-            ("ladders",), "there must be a ladder or a tag: without one there is nothing to tell of a user"
-        )
     return (*ladders, *tags)
 
 

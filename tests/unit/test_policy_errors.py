@@ -258,7 +258,6 @@ def test_policy_error__curves(parts: dict[str, Any], problem: str) -> None:
             "$.ladders.tier.step_period: must be above 0 where max_steps_down",
         ),
         ({"ladders__tier__rungs": [{"name": "only"}]}, "$.ladders.tier.rungs: must hold at least 2"),
-        ({"ladders": {}, "tags": {}}, "$.ladders: there must be a ladder or a tag"),
         (
             {"ladders__tier__rungs__0": {"name": "a", "enter_at": 1}},
             "rungs[0].enter_at: the lowest rung is where",
