@@ -134,7 +134,7 @@ def compile_policy(
         cells=np.concatenate([np.array(header + limits, np.int64), *(table.ravel() for table in whole)]),
         numbers=np.concatenate([table.ravel() for table in floats]),
     )
-    parts_max = max(len(score.parts) for score in policy.scores)
+    parts_max = max((len(score.parts) for score in policy.scores), default=0)
     return PolicyTables(
         policy, layout, tables, _blank_row(policy, layout), parts_max, changes, limits[M_POOL]
     )

@@ -92,6 +92,8 @@ class UserRows:
     def homes(self, rows: Int64s) -> Homes:
         """Answer where the store is to have rows whose next falls are exact: COLD without any."""
         at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
+        if not ladders:  # Then nothing counts who is away.
+            return np.full(rows.shape[0], WARM, np.int8)
         falls_at = self.state.rows[rows, at + FALLS_AT : at + LADDER_WORDS * ladders : LADDER_WORDS]
         return np.where((falls_at == NEVER).all(axis=1), COLD, WARM).astype(np.int8)
 

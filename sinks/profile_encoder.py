@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.commit_plan import COLD, WARM, ColdCount, CommitChunk
+from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitChunk
 from scoring.policy import Policy
 from sinks import keyspace, profile_kernel
 from sinks.keyspace import Keyspace
@@ -65,7 +65,7 @@ class ProfileEncoder:
 
     def new_user_keys(self, chunk: CommitChunk) -> list[bytes]:
         """Answer the profile keys of the users that the store does not know yet."""
-        new = np.flatnonzero(chunk.committed_rung[:, 0] < 0)
+        new = np.flatnonzero(chunk.committed_home == NOWHERE)
         ids, start = memoryview(chunk.user_bytes), chunk.user_start  # type: ignore[arg-type]
         return [self._keys.user(bytes(ids[start[user] : start[user + 1]])) for user in new.tolist()]
 

@@ -35,6 +35,21 @@ def test_worker__refuses_missing_topics(bench: Bench) -> None:
         assert "no.such.topic not found" in worker.log
 
 
+def test_worker__keeps_users_of_a_policy_without_ladders(bench: Bench) -> None:
+    """What is known of a user without any ladder is kept, and goes on after a restart."""
+    text = "{policy: counts, version: 1, currency: EUR, events: {buy: {order: true}}}"
+    bench.folder.joinpath("policy.yaml").write_text(text, encoding="utf-8")
+    settings = bench.write(policy=str(bench.folder / "policy.yaml"))
+    event = {"user_id": "u1", "type": "buy", "event_time": now_ms(), "amount": "12.50"}
+    for count in (1, 2):
+        bench.send({**event, "event_id": f"e{count}", "order_id": f"o{count}"})
+        with WorkerProcess(settings) as worker:
+            worker.wait_until(lambda wanted=count: bench.profile("u1").get("orders") == str(wanted))
+            assert worker.stop() == 0
+    found = bench.profile("u1")
+    assert (found["spend"], found["seq"], found["first_seen_ms"]) == ("25.00", "0", str(event["event_time"]))
+
+
 def test_worker__refuses_a_topic_made_anew(bench: Bench) -> None:
     """A topic of the same name whose messages are others is refused: the stored offsets mean nothing there."""
     event = {"user_id": "u1", "type": "page_view", "event_time": now_ms()}
