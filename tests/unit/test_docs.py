@@ -177,6 +177,7 @@ def test_readme__is_short_and_its_commands_exist() -> None:
 @pytest.mark.parametrize(
     ("name", "group", "variants"),
     [
+        ("reading", "us_of_cpu_a_message", ("direct", "objects")),
         ("decode", "us_per_message", ("kernel", "checked path")),
         ("commit_encoding", "us_per_user", ("multi_exec client", "multi_exec server")),
         ("commit_encoding", "us_per_user", ("evalsha client", "evalsha server")),
