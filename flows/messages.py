@@ -1,6 +1,6 @@
 """From Kafka's message objects to batches. This file is the only Python that touches every message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
@@ -58,12 +58,7 @@ def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch |
         messages = [message for n, message in enumerate(messages) if n not in dropped]
     times[times <= 0] = NO_TIME_MS
     batches = _batches(messages, times, topics)
-    still = [
-        AtEnd(*divmod(code, len(topics)), offset=offset)
-        for code, offset in ends.items()
-        if code not in batches or batches[code].offsets[-1] < offset
-    ]
-    return [*batches.values(), *still]
+    return with_ends(batches, ends, topics)
 
 
 def _batches(messages: Sequence[Any], times: Int64s, topics: Mapping[str, int]) -> dict[int, RawBatch]:
@@ -92,6 +87,31 @@ def _batches(messages: Sequence[Any], times: Int64s, topics: Mapping[str, int]) 
     }
 
 
+def with_ends(
+    batches: Mapping[int, RawBatch], ends: Mapping[int, int], topics: Sized
+) -> list[RawBatch | AtEnd]:
+    """
+    Put the ends of topic partitions behind their batches, without those that messages came after.
+
+    Args:
+        batches, ends: by partition number times the number of topics, plus the topic's index.
+    """
+    still = [
+        AtEnd(*divmod(code, len(topics)), offset=offset)
+        for code, offset in ends.items()
+        if code not in batches or batches[code].offsets[-1] < offset
+    ]
+    return [*batches.values(), *still]
+
+
+def is_end(error: KafkaError, topic: str | None, partition: int, offset: int) -> bool:
+    """Tell whether what came in place of a message says that a partition ended; raises what ends the reading."""
+    if error.code() != KafkaError._PARTITION_EOF:
+        raise_consumer_error(error, topic, partition, offset)
+        return False
+    return True
+
+
 def _joined(items: Sequence[Any], pieces: Sequence[slice]) -> list[Any]:
     return list(chain.from_iterable(items[piece] for piece in pieces))
 
@@ -100,8 +120,6 @@ def _ends(notices: Sequence[Any], topics: Mapping[str, int]) -> dict[int, int]:
     """Answer where topic partitions ended: the offset that the next message will get, by code."""
     ends = {}
     for notice in notices:
-        if notice.error().code() == KafkaError._PARTITION_EOF:
+        if is_end(notice.error(), notice.topic(), notice.partition(), notice.offset()):
             ends[notice.partition() * len(topics) + topics[notice.topic()]] = notice.offset()
-        else:
-            raise_consumer_error(notice.error(), notice.topic(), notice.partition(), notice.offset())
     return ends

@@ -10,8 +10,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from flows.direct.kernels import KEY, PAYLOAD, Facts, copy_texts, give_back, new_facts, read_facts
 from flows.direct.library import handle_of, open_library
 from flows.items import AtEnd, RawBatch
-from flows.membership import raise_consumer_error
-from flows.messages import NO_TIME_MS
+from flows.messages import NO_TIME_MS, is_end, with_ends
 from scoring.events import Bytes, Envelope, Int64s
 from scoring.joined import PADDING, JoinedValues
 from sinks.dead_letters import ATTEMPT
@@ -115,29 +114,21 @@ class DirectQueue:
             self._functions.rd_kafka_queue_forward(own, self._queue)
 
     def _batches(self, messages: Int64s, facts: Facts) -> list[RawBatch | AtEnd]:
-        topics = len(self._topics)
-        code = facts.partition * topics + self._topic_indexes(facts.topic)
-        is_message = facts.error == 0
-        batches = {
-            int(one): self._batch(int(one), messages, facts, np.flatnonzero(is_message & (code == one)))
-            for one in np.unique(code[is_message])
-        }
+        code = facts.partition * len(self._topics) + self._topic_indexes(facts.topic)
         ends: dict[int, int] = {}
-        for n in np.flatnonzero(~is_message).tolist():
-            self._note(int(facts.error[n]), int(code[n]), int(facts.offset[n]), ends)
-        still = [
-            AtEnd(*divmod(one, topics), offset=offset)
-            for one, offset in ends.items()
-            if one not in batches or batches[one].offsets[-1] < offset
-        ]
-        return [*batches.values(), *still]
-
-    def _note(self, error: int, code: int, offset: int, ends: dict[int, int]) -> None:
-        partition, topic = divmod(code, len(self._topics))
-        if error == KafkaError._PARTITION_EOF:
-            ends[code] = offset
-        else:
-            raise_consumer_error(KafkaError(error), self._topics[topic], partition, offset)
+        for n in np.flatnonzero(facts.error).tolist():
+            partition, topic = divmod(int(code[n]), len(self._topics))
+            offset = int(facts.offset[n])
+            if is_end(KafkaError(int(facts.error[n])), self._topics[topic], partition, offset):
+                ends[int(code[n])] = offset
+        chosen = np.flatnonzero(facts.error == 0)
+        chosen = chosen[np.argsort(code[chosen], kind="stable")]  # Offsets of a partition stay in order.
+        codes, first = np.unique(code[chosen], return_index=True)
+        cuts = np.split(chosen, first[1:]) if codes.size else []
+        batches = {
+            one: self._batch(one, messages, facts, own) for one, own in zip(codes.tolist(), cuts, strict=True)
+        }
+        return with_ends(batches, ends, self._topics)
 
     def _topic_indexes(self, addresses: Int64s) -> Int64s:
         """Look topics up by librdkafka's object, which does not change while a partition is forwarded."""
