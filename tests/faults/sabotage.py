@@ -29,8 +29,8 @@ def no_offset_check() -> None:
     """Load rows that do not know how far they were read for."""
     load_rows = ShardStore.load_rows
 
-    def forgetful(self: ShardStore, claim: Any) -> Iterable[tuple[list[bytes], list[bytes]]]:
-        for user_ids, rows in load_rows(self, claim):
+    def forgetful(self: ShardStore, claim: Any, **which: Any) -> Iterable[tuple[list[bytes], list[bytes]]]:
+        for user_ids, rows in load_rows(self, claim, **which):
             yield user_ids, [_without_offset(row) for row in rows]
 
     ShardStore.load_rows = forgetful  # type: ignore[method-assign]

@@ -182,6 +182,8 @@ class World:
         time.sleep(self.random.uniform(0.0, 0.8))
         self.wait(lambda: self.unwritten() > 0, "traffic")
         time.sleep(self.random.uniform(0.0, 0.03))
+        if self.sabotage == "no_outbox":  # Hits that leave nothing in the outbox would prove nothing.
+            self.wait(lambda: self.bench.outbox() > 0, "a change in the outbox")
 
     def strike(self, act: Callable[[], object], is_live: Callable[[], bool] | None = None) -> bool:
         """
