@@ -26,8 +26,10 @@ class Emit:
                 case Committed(partition, entries, published):
                     if entries:
                         self._relay.publish(partition, entries, published)
+                        self._measure.entries_stored(partition, entries[-1].id)
                 case Released(partition) | Dropped(partition):
                     self._relay.forget(partition)
+                    self._measure.outbox_left(partition)
                 case Flush():
                     self._relay.flush(FLUSH_S)
                     self.note()

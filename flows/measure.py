@@ -6,13 +6,18 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
+import numpy as np
 from prometheus_client import CollectorRegistry
 
 from flows.clock import Clock
+from flows.freshness import Freshness
+from flows.outbox_age import OutboxAge
 from flows.progress import Progress
 from scoring.commit_plan import CommitPlan
 from scoring.counters import Counters
+from scoring.events import EventBatch
 from scoring.policy import Policy
+from sinks.claim import Claim
 from sinks.metrics import Metrics
 
 if TYPE_CHECKING:  # Importing it compiles kernels, and metrics are served before that.
@@ -34,16 +39,35 @@ class Measure:
         self._known: set[int] = set()
         self._next_slow_ms = 0
         self._relayed = (0, 0)
+        self._freshness = Freshness()
+        self._outbox_age = OutboxAge()
+        self._metrics.store_behind_seconds.set_function(lambda: progress.writing_ms() / 1000)
 
     @property
     def registry(self) -> CollectorRegistry:
         """Give what /metrics shows."""
         return self._metrics.registry
 
+    def shard_claimed(self, claim: Claim) -> None:
+        """Note a shard that is ours from now on."""
+        self._freshness.forget(claim.partition)
+        self._next_slow_ms = 0
+        if claim.partitions is not None:
+            self._metrics.input_partitions.set(claim.partitions)
+
+    def batch_taken(self, batch: EventBatch) -> None:
+        """Note messages that a shard has taken, to see when the store has them."""
+        self._freshness.read(batch)
+
     def commit_made(self, plan: CommitPlan, seconds: float) -> None:
         """Note a commit that is in the store."""
         self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
         self._metrics.observe_changes(change for chunk in plan.chunks for change in chunk.changes)
+        now_ms = self._clock.wall_ms()
+        age_ms = self._freshness.stored(plan.partition, plan.next_offset, now_ms)
+        self._metrics.observe_visible(age_ms / 1000)
+        if plan.partition in self._known:
+            self._metrics.last_commit.labels(str(plan.partition)).set(now_ms / 1000)
 
     def user_erased(self, erasure: Erasure) -> None:
         """Note a user who has left the store."""
@@ -80,10 +104,19 @@ class Measure:
         self._metrics.owned_partitions.set(len(shards))
         for partition in self._known - shards.keys():
             self._metrics.forget_shard(partition)
+            self._freshness.forget(partition)
         self._known = set(shards)
         if self._clock.monotonic_ms() >= self._next_slow_ms:
             self._next_slow_ms = self._clock.monotonic_ms() + SLOW_PACE_MS
-            self._count_users(shards)
+            self._count_users(shards, wall_ms)
+
+    def entries_stored(self, partition: int, last_id: str) -> None:
+        """Note entries of an outbox, up to this one, that are to be published."""
+        self._outbox_age.add(partition, last_id, self._clock.monotonic_ms())
+
+    def outbox_left(self, partition: int) -> None:
+        """Note an outbox that is not ours to publish any more."""
+        self._outbox_age.forget(partition)
 
     def published(self, total: int, failures: int) -> None:
         """Note how many entries the relay has published, and how many attempts failed, since its start."""
@@ -94,14 +127,21 @@ class Measure:
         for partition in self._known:
             account = self._progress.shards.get(partition)
             self._metrics.outbox_pending.labels(str(partition)).set(account.pending if account else 0)
+            delivered = account.delivered if account else None
+            oldest_ms = self._outbox_age.oldest_ms(partition, delivered, self._clock.monotonic_ms())
+            self._metrics.outbox_oldest_seconds.labels(str(partition)).set(oldest_ms / 1000)
 
-    def lag_seen(self, partition: int, topic: str, messages: int) -> None:
-        """Note how many messages of a topic partition are still to be scored."""
+    def lag_seen(self, partition: int, topic: int, name: str, messages: int) -> None:
+        """Note how many messages of a topic partition the store lacks."""
         if partition in self._known:
-            self._metrics.observe_lag(partition, topic, messages)
+            lag_ms = self._freshness.lag_ms(partition, topic, messages, self._clock.wall_ms())
+            self._metrics.observe_lag(partition, name, messages, lag_ms / 1000)
 
-    def _count_users(self, shards: Mapping[int, Shard]) -> None:
+    def _count_users(self, shards: Mapping[int, Shard], wall_ms: int) -> None:
         for partition, shard in shards.items():
+            # No deadline of a user is earlier than `due`; all up to the watermark have just been fired.
+            behind = int(np.count_nonzero(shard.users.state.due[: len(shard.users)] <= wall_ms))
+            self._metrics.deadlines_behind.labels(str(partition)).set(behind)
             self._metrics.shard_users.labels(str(partition)).set(len(shard.users) + shard.users.cold.away)
             self._metrics.shard_users_in_memory.labels(str(partition)).set(len(shard.users))
             for ladder, users in zip(self._policy.ladders, shard.users.rung_counts(), strict=True):

@@ -85,6 +85,7 @@ class Score:
                 case EventBatch():
                     held = self._held.get(item.partition)
                     if held and self._take_back(held, held.shard.add(item)):
+                        self._measure.batch_taken(item)
                         held.at_end[item.topic] = False
                         held.heard_ms[item.topic] = self._clock.monotonic_ms()
                         fed.add(item.partition)
@@ -129,6 +130,7 @@ class Score:
             looked_ms=now_ms,
             users_then=len(shard.users),
         )
+        self._measure.shard_claimed(claim)
         if account := self._progress.shards.get(claim.partition):
             account.loaded = True
         users, cold = len(shard.users), shard.users.cold.away

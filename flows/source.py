@@ -120,7 +120,7 @@ class Reader(StatelessSourcePartition[Read]):
         self._settle = settle
         self._commit_interval_ms = commit_interval_ms
         self._brake = Brake(consumer, progress, topics)
-        self._offsets = OffsetReport(consumer, progress, measure)
+        self._offsets = OffsetReport(consumer, progress, measure, topics)
         self._next_tick_ms = clock.monotonic_ms() + commit_interval_ms
         self._is_drained = False
 
@@ -201,7 +201,10 @@ class Reader(StatelessSourcePartition[Read]):
 class OffsetReport:
     """Tell Kafka how far the store is, for those who watch the group's lag there; we never read it back."""
 
-    def __init__(self, consumer: Consumer, progress: Progress, measure: Measure) -> None:
+    def __init__(
+        self, consumer: Consumer, progress: Progress, measure: Measure, topics: Sequence[str]
+    ) -> None:
+        self._index = {topic: index for index, topic in enumerate(topics)}
         self._consumer = consumer
         self._progress = progress
         self._measure = measure
@@ -237,7 +240,7 @@ class OffsetReport:
         for (topic, partition), offset in written.items():
             end_offset = self._end_offset(TopicPartition(topic, partition), is_read=partition not in stopped)
             if end_offset >= 0:
-                self._measure.lag_seen(partition, topic, max(0, end_offset - offset))
+                self._measure.lag_seen(partition, self._index[topic], topic, max(0, end_offset - offset))
 
     def _end_offset(self, spot: TopicPartition, is_read: bool) -> int:
         """Answer what the last fetch said; what is not fetched costs a round trip. -1 when it is not known."""

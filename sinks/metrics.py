@@ -5,12 +5,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+import numpy as np
 import prometheus_client
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from numpy.typing import NDArray
+from prometheus_client import Gauge, Histogram
 
 from scoring.events import LadderChange, Reason
+from sinks.exposition import BatchHistogram, WholeRegistry
 
 _COMMIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0)
+_VISIBLE_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3_600.0)
+"""2.5 is what the objective of docs/operations.md asks."""
 _COMMIT_USERS = (1, 10, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000)
 
 
@@ -40,7 +45,7 @@ class Metrics:
     """
 
     def __init__(self, prefix: str = "tierwise", version: str = "", policy: str = "") -> None:
-        self.registry = CollectorRegistry()
+        self.registry = WholeRegistry()
         self._prefix = re.sub(r"[^a-zA-Z0-9_]", "_", prefix)
         self._add_conservation_law()
         self._add_scoring()
@@ -54,28 +59,38 @@ class Metrics:
     def observe_counts(self, partition: int, delta: Counts) -> None:
         """Add what a shard has counted since the last call."""
         shard = str(partition)
-        self.messages_consumed.labels(shard).inc(delta.consumed)
-        self.messages_applied.labels(shard).inc(delta.applied)
-        self.messages_duplicate.labels(shard).inc(delta.duplicate)
-        self.messages_ignored.labels(shard).inc(delta.ignored)
-        self.messages_replayed_skipped.labels(shard).inc(delta.replayed_skipped)
-        for reason, count in delta.dead_lettered.items():
-            self.messages_dead_lettered.labels(shard, Reason(reason).label).inc(count)
-        self.duplicates_evicted.inc(delta.duplicates_evicted)
-        self.orders_evicted.inc(delta.orders_evicted)
-        self.refund_excess.inc(delta.refund_excess)
-        self.deadlines_fired.inc(delta.deadlines_fired)
+        with self.registry.lock:
+            self.messages_consumed.labels(shard).inc(delta.consumed)
+            self.messages_applied.labels(shard).inc(delta.applied)
+            self.messages_duplicate.labels(shard).inc(delta.duplicate)
+            self.messages_ignored.labels(shard).inc(delta.ignored)
+            self.messages_replayed_skipped.labels(shard).inc(delta.replayed_skipped)
+            for reason, count in delta.dead_lettered.items():
+                self.messages_dead_lettered.labels(shard, Reason(reason).label).inc(count)
+            self.duplicates_evicted.inc(delta.duplicates_evicted)
+            self.orders_evicted.inc(delta.orders_evicted)
+            self.refund_excess.inc(delta.refund_excess)
+            self.deadlines_fired.inc(delta.deadlines_fired)
 
     def observe_changes(self, changes: Iterable[LadderChange]) -> None:
-        """Count committed changes by ladder, direction and cause."""
-        kinds = Counter((change.ladder, change.direction, change.cause) for change in changes)
-        for labels, count in kinds.items():
-            self.ladder_changes.labels(*labels).inc(count)
+        """Count committed changes by ladder, direction and cause, and by the rungs they lead from and to."""
+        kinds = Counter(
+            (change.ladder, change.direction, change.cause, change.from_rung, change.to_rung or "")
+            for change in changes
+        )
+        for (ladder, direction, cause, left, reached), count in kinds.items():
+            self.ladder_changes.labels(ladder, direction, cause).inc(count)
+            self.ladder_transitions.labels(ladder, left, reached).inc(count)
 
     def observe_commit(self, seconds: float, users: int) -> None:
         """Record one commit of a shard, all its chunks together."""
         self.commit_seconds.observe(seconds)
         self.commit_users.observe(users)
+
+    def observe_visible(self, seconds: NDArray[np.float64]) -> None:
+        """Record for each message of a commit how long it took from Kafka's timestamp to the store."""
+        with self.registry.lock:
+            self.event_to_visible_seconds.observe(seconds)
 
     def observe_rungs(self, partition: int, ladder: str, rungs: Sequence[str], users: Sequence[int]) -> None:
         """Record how many of a shard's users stand on each rung."""
@@ -87,9 +102,10 @@ class Metrics:
         self.shard_users.labels(str(partition)).set(users)
         self.outbox_pending.labels(str(partition)).set(outbox_pending)
 
-    def observe_lag(self, partition: int, topic: str, messages: int) -> None:
-        """Record how many messages of a topic partition are still to be read."""
+    def observe_lag(self, partition: int, topic: str, messages: int, seconds: float) -> None:
+        """Record how many messages of a topic partition the store still lacks, and how old the first of them is."""
         self.lag_messages.labels(str(partition), topic).set(messages)
+        self.lag_seconds.labels(str(partition), topic).set(seconds)
 
     def observe_stop(self, partition: int, topic: str, is_stopped: bool) -> None:
         """Record whether a topic partition is stopped for its dead letters."""
@@ -106,9 +122,13 @@ class Metrics:
             self.shard_users,
             self.shard_users_in_memory,
             self.outbox_pending,
+            self.outbox_oldest_seconds,
             self.lag_messages,
+            self.lag_seconds,
             self.partition_stopped,
             self.watermark_lag_seconds,
+            self.deadlines_behind,
+            self.last_commit,
         ):
             gauge.remove_by_labels({"shard": str(partition)})
 
@@ -139,6 +159,18 @@ class Metrics:
         self.ladder_changes = self._counter(
             "ladder_changes", "Committed ladder changes.", "ladder", "direction", "cause"
         )
+        self.ladder_transitions = self._counter(
+            "ladder_transitions",
+            "Committed ladder changes, by the rungs they lead from and to; to nowhere when the user was erased.",
+            "ladder",
+            "from",
+            "to",
+        )
+        self.deadlines_behind = self._gauge(
+            "deadlines_behind",
+            "Users for whom a deadline may be due by the wall clock, and not by the watermark.",
+            "shard",
+        )
         self.users_erased = self._counter("users_erased", "Users erased on request.")
         self.rung_users = self._gauge("rung_users", "Users on a rung.", "shard", "ladder", "rung")
         self.shard_users = self._gauge("shard_users", "Users in a shard.", "shard")
@@ -147,7 +179,13 @@ class Metrics:
         )
 
     def _add_progress(self) -> None:
-        self.lag_messages = self._gauge("lag_messages", "Messages still to be read.", "shard", "topic")
+        self.lag_messages = self._gauge("lag_messages", "Messages that the store lacks.", "shard", "topic")
+        self.lag_seconds = self._gauge(
+            "lag_seconds",
+            "Age of the first message that the store lacks, 0 when it has all.",
+            "shard",
+            "topic",
+        )
         self.watermark_lag_seconds = self._gauge(
             "watermark_lag_seconds", "Wall clock less the shard's watermark.", "shard"
         )
@@ -158,6 +196,15 @@ class Metrics:
             "topic",
         )
         self.owned_partitions = self._gauge("owned_partitions", "Partitions this worker owns.")
+        self.input_partitions = self._gauge(
+            "input_partitions", "Partitions that each input topic has, 0 before the first claim."
+        )
+        self.event_to_visible_seconds = BatchHistogram(
+            self._name("event_to_visible_seconds"),
+            "From a message's Kafka timestamp to the moment when the store has all that came of it.",
+            _VISIBLE_SECONDS,
+            self.registry,
+        )
 
     def _add_commit(self) -> None:
         self.commit_seconds = Histogram(
@@ -172,6 +219,13 @@ class Metrics:
             buckets=_COMMIT_USERS,
             registry=self.registry,
         )
+        self.last_commit = self._gauge(
+            "last_commit_timestamp_seconds", "When the store took the last commit of a shard.", "shard"
+        )
+        self.store_behind_seconds = self._gauge(
+            "store_behind_seconds",
+            "How long something that was scored has been on its way to the store, 0 when nothing is.",
+        )
         self.store_errors = self._counter(
             "store_errors", "Commits that ended in an error, by its kind.", "error"
         )
@@ -181,6 +235,11 @@ class Metrics:
         self.shards_reloaded = self._counter("shards_reloaded", "Shards loaded again after a store rollback.")
         self.outbox_pending = self._gauge(
             "outbox_pending", "Entries in the outbox that are not confirmed.", "shard"
+        )
+        self.outbox_oldest_seconds = self._gauge(
+            "outbox_oldest_seconds",
+            "For how long this worker has had the oldest entry that is not confirmed.",
+            "shard",
         )
         self.outbox_full = self._gauge(
             "outbox_full", "1 while nothing is read, since too many entries are not confirmed."

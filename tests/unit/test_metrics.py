@@ -1,10 +1,12 @@
 """This file shows what the worker's HTTP server answers and that metrics follow what is observed."""
 
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 
 from scoring.events import Reason
@@ -85,11 +87,57 @@ def test_metrics__counts_obey_the_conservation_law(server: HttpServer, metrics: 
     assert 'tierwise_build_info{policy="shop@3",version="1.2.3"} 1.0' in text
 
 
+def test_metrics__a_scrape_sees_no_half_count(metrics: Metrics) -> None:
+    """Whoever looks while a batch is counted sees it whole or not at all."""
+    looking, seen = threading.Event(), []
+
+    class Halfway(Counts):
+        @property
+        def ignored(self) -> int:  # Asked for when consumed and applied are counted already.
+            scrape.start()
+            looking.wait(5)
+            return 2
+
+        @ignored.setter
+        def ignored(self, count: int) -> None: ...
+
+    def look() -> None:
+        looking.set()
+        families = {family.name: family for family in metrics.registry.collect()}
+        for fate in ("consumed", "applied", "ignored"):
+            seen.append(sum(one.value for one in families[f"tierwise_messages_{fate}"].samples[:1]))
+
+    scrape = threading.Thread(target=look)
+    metrics.observe_counts(3, Halfway())
+    scrape.join()
+    assert seen == [10, 4, 2]
+
+
+def test_metrics__many_ages_are_counted_at_once(server: HttpServer, metrics: Metrics) -> None:
+    """Each goes to its bucket, the edge of the objective to the one that meets it; over several batches."""
+    metrics.observe_visible(np.array([0.05, 2.5, 2.501, 9_999.0]))
+    metrics.observe_visible(np.array([]))
+    metrics.observe_visible(np.array([0.1]))
+    text = get(server, "/metrics")[1]
+    shown = {
+        line.partition('le="')[2].partition('"')[0]: float(line.split()[-1])
+        for line in text.splitlines()
+        if line.startswith("tierwise_event_to_visible_seconds_bucket")
+    }
+    assert list(shown.values()) == [2, 2, 2, 2, 3, 4, 4, 4, 4, 4, 4, 5]
+    assert (shown["0.1"], shown["2.5"], shown["5.0"], shown["+Inf"]) == (2, 3, 4, 5)
+    assert "tierwise_event_to_visible_seconds_count 5.0" in text
+    assert f"tierwise_event_to_visible_seconds_sum {0.05 + 2.5 + 2.501 + 9_999 + 0.1}" in text
+
+
 def test_metrics__a_shard_that_left_has_no_gauges(server: HttpServer, metrics: Metrics) -> None:
     """Gauges of a released shard vanish; those of the others stay."""
     for partition in (3, 30):
         metrics.observe_rungs(partition, "tier", ("bronze", "gold"), (5, 1))
         metrics.observe_shard(partition, users=6, outbox_pending=2)
+        metrics.observe_lag(partition, "orders", 3, 0.5)
+        for gauge in (metrics.outbox_oldest_seconds, metrics.deadlines_behind, metrics.last_commit):
+            gauge.labels(str(partition)).set(1)
     metrics.forget_shard(3)
     text = get(server, "/metrics")[1]
     assert 'shard="30"' in text
