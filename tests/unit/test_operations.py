@@ -1,0 +1,146 @@
+"""This file holds metrics, alerts and the runbook to each other, and has Prometheus's own tool look at them."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from prometheus_client import generate_latest
+
+from scoring.events import LadderChange
+from sinks.metrics import Metrics
+from tests.unit.docs_examples import ROOT, text_of
+from tests.unit.test_metrics import Counts
+
+PAGE = "docs/operations.md"
+RULES = ROOT / "config" / "alerts" / "tierwise.rules.yaml"
+RULE_TESTS = sorted((ROOT / "tests" / "alerts").glob("*.test.yaml"))
+REQUIRED = "TIERWISE_REQUIRE_PROMTOOL"
+STEPS = ("See", "Check", "Act", "Verify")
+
+
+@pytest.fixture
+def promtool() -> str:
+    """Find the program; skip without it, or in CI fail."""
+    found = shutil.which("promtool")
+    if found is None:
+        reason = "alerts need promtool (Debian: prometheus), not found on this machine"
+        if os.environ.get(REQUIRED):
+            pytest.fail(f"{reason}, and {REQUIRED} is set")
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    """Make metrics of which each has been observed, so that all labels show."""
+    metrics = Metrics("tierwise", "1.2.3", "shop@3")
+    metrics.observe_counts(0, Counts())
+    change = LadderChange(
+        "u1", 1, "tier", "bronze", "silver", 0, 1, "event", "e1", 20.0, 0, 0, "gold", 30.0, 1000, (), "shop@1"
+    )  # fmt: skip
+    metrics.observe_changes([change])
+    metrics.observe_commit(0.01, 5)
+    metrics.observe_visible(np.array([0.2, 3.0]))
+    metrics.observe_rungs(0, "tier", ("bronze", "gold"), (5, 1))
+    metrics.observe_shard(0, users=6, outbox_pending=2)
+    metrics.observe_lag(0, "orders", 5, 0.5)
+    metrics.observe_stop(0, "orders", False)
+    metrics.observe_watermark(0, 5.0)
+    for gauge in (
+        metrics.shard_users_in_memory,
+        metrics.outbox_oldest_seconds,
+        metrics.deadlines_behind,
+        metrics.last_commit,
+    ):
+        gauge.labels("0").set(1)
+    metrics.store_errors.labels("StoreUnavailable").inc()
+    return metrics
+
+
+def served(metrics: Metrics) -> dict[str, tuple[str, frozenset[str]]]:
+    """Answer type and labels of each metric, by the name that queries use."""
+    found = {}
+    for family in metrics.registry.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert family.samples, name
+        found[name] = family.type, frozenset(family.samples[0].labels) - {"le"}
+    return found
+
+
+def alerts() -> dict[str, dict[str, Any]]:
+    """Read the alerts, by name."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
+
+
+def expectations() -> list[dict[str, Any]]:
+    """List what the rule tests expect of alerts."""
+    documents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in RULE_TESTS]
+    cases = [case for document in documents for case in document["tests"]]
+    return [one for case in cases for one in case["alert_rule_test"]]
+
+
+def run(*command: str | Path, text: bytes | None = None) -> None:
+    """Run a program that has to be content."""
+    done = subprocess.run(command, input=text, capture_output=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, b""), (done.stdout + done.stderr).decode()
+
+
+def test_operations_page__describes_every_metric(metrics: Metrics) -> None:
+    """Each metric has a row with its type and its labels, and no row is of a metric that is gone."""
+    table = text_of(PAGE).partition("## Every metric")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| .+ \|$", table, re.M)
+    shown = {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    assert len(rows) == len(shown)
+    assert shown == served(metrics)
+
+
+def test_operations_page__says_for_each_alert_what_to_do() -> None:
+    """Each alert has a heading with the four steps, and points there; no heading is left over."""
+    sections = re.split(r"^### ", text_of(PAGE).partition("## Alerts")[2], flags=re.M)[1:]
+    pages = {section.partition("\n")[0].strip(): section for section in sections}
+    assert pages.keys() == alerts().keys()
+    for name, rule in alerts().items():
+        assert tuple(re.findall(r"^- \*\*(\w+):\*\*", pages[name], re.M)) == STEPS, name
+        assert rule["labels"]["severity"] in pages[name].splitlines()[2], name
+        assert rule["annotations"]["runbook"] == f"{PAGE}#{name.lower()}"
+
+
+def test_rules__ask_for_metrics_that_exist(metrics: Metrics) -> None:
+    """Every name in a rule is served, or recorded by a rule."""
+    text = RULES.read_text(encoding="utf-8")
+    recorded = set(re.findall(r"record: (\S+)", text))
+    names = set(served(metrics))
+    names |= {f"{name}_{part}" for name in names for part in ("bucket", "count")}
+    for rule in re.findall(r"expr: (.+?)(?=\n +(?:for|labels|-|#)|\n\n|\Z)", text, re.S):
+        assert not set(re.findall(r"(?<![\w:])tierwise_\w+", rule)) - names, rule
+        assert not set(re.findall(r"\w+:tierwise_\w+:\w+", rule)) - recorded, rule
+
+
+def test_rules__every_alert_has_a_firing_and_a_silent_case() -> None:
+    """An alert that cannot fire, or cannot keep quiet, is none."""
+    firing = {one["alertname"] for one in expectations() if one["exp_alerts"]}
+    silent = {one["alertname"] for one in expectations() if not one["exp_alerts"]}
+    assert firing == silent == alerts().keys()
+
+
+def test_promtool__finds_nothing_wrong_with_the_metrics(promtool: str, metrics: Metrics) -> None:
+    """Names, units and help texts are as Prometheus wants them."""
+    run(promtool, "check", "metrics", text=generate_latest(metrics.registry))
+
+
+def test_promtool__accepts_the_rules(promtool: str) -> None:
+    """Prometheus would load them."""
+    run(promtool, "check", "rules", RULES)
+
+
+@pytest.mark.parametrize("path", RULE_TESTS, ids=lambda path: path.name)
+def test_promtool__sees_alerts_fire_and_keep_quiet(promtool: str, path: Path) -> None:
+    """Each alert fires at what it is for, with its text, and at nothing near it."""
+    run(promtool, "test", "rules", path)
