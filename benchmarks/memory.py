@@ -33,6 +33,7 @@ from scoring.row import OFFSETS
 from scoring.shard import Shard
 from scoring.tables import compile_policy
 from sinks import keyspace
+from sinks.cold_count import cold_text
 from sinks.keyspace import Keyspace
 
 SILENT_MS = {COLD: 365 * 86_400_000, WARM: 3 * 86_400_000}
@@ -83,7 +84,7 @@ def fill(store: Any, users: int, home: int) -> int:
             for ladder, rank in zip(rungs, chunk.rung[0].tolist(), strict=True):
                 ladder[rank] = users // PARTITIONS
             count = ColdCount(compiled.layout.fingerprint, rungs)
-            store.hset(keys.meta(partition), keyspace.COLD, keyspace.cold_text(count))
+            store.hset(keys.meta(partition), keyspace.COLD, cold_text(count))
     return len(row)
 
 

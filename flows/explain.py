@@ -16,7 +16,7 @@ from scoring.policy import Policy
 from scoring.shard import Shard
 from scoring.tables import compile_policy
 from sinks.keyspace import decimal_text, points_rounded, points_text, time_text
-from sinks.profile_reader import ProfileReader, StoredRow
+from sinks.stored_row import StoredRow, read_stored_row
 
 DONE, FAILED = 0, 1
 
@@ -24,8 +24,7 @@ DONE, FAILED = 0, 1
 def explain(settings: Settings, user_id: str, *, as_json: bool) -> int:
     """Print a user's standing on every ladder; answer the exit code."""
     try:
-        with ProfileReader(settings.redis.url, settings.prefix) as reader:
-            stored = reader.stored_row(user_id)
+        stored = read_stored_row(settings.redis.url, settings.prefix, user_id)
     except RedisError as error:
         print(f"tierwise explain: {redacted_url(settings.redis.url)}: {error}", file=sys.stderr)
         return FAILED

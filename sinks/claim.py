@@ -8,6 +8,7 @@ from typing import Any
 
 from scoring.commit_plan import ColdCount
 from sinks import keyspace
+from sinks.cold_count import cold_from
 from sinks.errors import StoreFenced, StoreRolledBack
 from sinks.shard_link import Guard
 
@@ -96,7 +97,7 @@ def claim_from(partition: int, token: str, found: dict[bytes, bytes], topics: Se
         offsets=numbers(keyspace.OFFSET),
         marks=numbers(keyspace.MARK),
         watermark_ms=None if watermark_ms is None else int(watermark_ms),
-        cold=keyspace.cold_from(found[keyspace.COLD]) if keyspace.COLD in found else None,
+        cold=cold_from(found[keyspace.COLD]) if keyspace.COLD in found else None,
         policy=None if policy is None else json.loads(policy),
         layout=None if layout is None else layout.decode(),
         tails={

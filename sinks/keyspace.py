@@ -1,11 +1,8 @@
 """This file names every key and field in Redis and says how values are written in them."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-
-from scoring.commit_plan import ColdCount
 
 PROFILE_VERSION = "1"
 ABSENT_MS = 2**63 - 1
@@ -94,17 +91,6 @@ class Keyspace:
 
     def _shard(self, partition: int, part: str) -> bytes:
         return f"{self.prefix}:shard:{{{partition:02d}}}:{part}".encode()
-
-
-def cold_text(cold: ColdCount) -> str:
-    """Write how many cold users there are."""
-    return json.dumps({"layout": f"{cold.layout:x}", "rungs": cold.rungs}, separators=(",", ":"))
-
-
-def cold_from(text: bytes) -> ColdCount:
-    """Read how many cold users there are."""
-    found = json.loads(text)
-    return ColdCount(int(found["layout"], 16), found["rungs"])
 
 
 def ladder_fields(ladder: str) -> tuple[str, ...]:

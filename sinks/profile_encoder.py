@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitChunk
 from scoring.policy import Policy
 from sinks import keyspace, profile_kernel
+from sinks.cold_count import cold_text
 from sinks.keyspace import Keyspace
 from sinks.profile_kernel import ENTER, LEAVE, RETIRE
 from sinks.profile_wording import (
@@ -197,7 +198,7 @@ def _moves(words: Wording) -> NDArray[np.int64]:
 
 def packed_count(keys: Keyspace, partition: int, cold: ColdCount) -> bytes:
     """Render the command that keeps how many cold users there are."""
-    return packed("HSET", keys.meta(partition), keyspace.COLD, keyspace.cold_text(cold))
+    return packed("HSET", keys.meta(partition), keyspace.COLD, cold_text(cold))
 
 
 def _writable(column: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,14 +1,15 @@
-"""This file reads profiles the way any app may, and stored rows the way `tierwise explain` needs them."""
+"""This file reads profiles the way any app may: no kernel and no dataflow is behind its import."""
 
-import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from sinks import keyspace
 from sinks.keyspace import Keyspace
 from sinks.redis_client import TIMEOUT_S, open_client
+
+STALE_AFTER_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,50 +43,83 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRow:
-    """A user's row with what is needed to read it."""
+class Answer:
+    """
+    What the store says of one user.
 
-    partition: int
-    row: bytes
-    policy: dict[str, Any]
-    layout: str
-    watermark_ms: int | None
+    Attributes:
+        status: `unknown` where no event of the user was applied; `stale` where a fall that stands in the profile
+            was due and was not made, so that nobody keeps the profile up.
+        profile: None for an unknown user.
+        age_ms: how long ago the first such fall was due; 0 unless stale.
+    """
+
+    user_id: str
+    status: Literal["known", "unknown", "stale"]
+    profile: Profile | None = None
+    age_ms: int = 0
 
 
 class ProfileReader:
-    """Read from Redis; any process may, at any time."""
+    """
+    Read from Redis; any process may, at any time.
 
-    def __init__(self, url: str, prefix: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    Args:
+        stale_after_ms: how late a fall may be: `watermark.out_of_orderness`, `idle_after` and a commit.
+
+    Raises:
+        redis.exceptions.RedisError: the store did not answer. That is not `unknown`: decide what to do then.
+    """
+
+    def __init__(
+        self, url: str, prefix: str, *, timeout_s: float = TIMEOUT_S, stale_after_ms: int = STALE_AFTER_MS
+    ) -> None:
         self._redis: Any = open_client(url, timeout_s)
         self._keys = Keyspace(prefix)
+        self._stale_after_ms = stale_after_ms
+
+    def answer(self, user_id: str) -> Answer:
+        """Answer what is known of a user, in one round trip."""
+        return self.answers([user_id])[0]
+
+    def answers(self, user_ids: Iterable[str], now_ms: int | None = None) -> list[Answer]:
+        """
+        Answer what is known of each of these users, in their order and in one round trip.
+
+        Each profile is of one moment; two of them need not be of the same. A round trip of some hundred users
+        keeps others waiting for well under a millisecond; ask for more in several.
+
+        Args:
+            now_ms: Unix milliseconds to judge by, instead of this machine's clock.
+        """
+        asked = list(user_ids)
+        with self._redis.pipeline(transaction=False) as pipeline:
+            for user_id in asked:
+                pipeline.hgetall(self._keys.user(user_id))
+            replies = pipeline.execute()
+        now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+        return [
+            self._judged(user_id, profile_from(user_id, reply), now_ms)
+            for user_id, reply in zip(asked, replies, strict=True)
+        ]
 
     def profile(self, user_id: str) -> Profile | None:
-        """Answer a user's profile; None means unknown, never the lowest rung."""
-        return profile_from(user_id, self._redis.hgetall(self._keys.user(user_id)))
+        """Answer a user's profile, stale or not; None means unknown, never the lowest rung."""
+        return self.answer(user_id).profile
 
     def audience(self, ladder: str, rung: str = "on") -> Iterator[str]:
         """Yield the ids of the users on a rung, or with a tag; moves during the scan may or may not show."""
         for member in self._redis.sscan_iter(self._keys.audience(ladder, rung), count=1_000):
             yield member.decode()
 
-    def stored_row(self, user_id: str) -> StoredRow | None:
-        """Answer a user's row, from the same moment as its shard's policy and watermark."""
-        owner = self._redis.hget(self._keys.user(user_id), "shard")
-        if owner is None:
-            return None
-        partition = int(owner)
-        with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hget(self._keys.rows(partition), user_id)
-            pipeline.hget(self._keys.cold(partition), user_id)
-            pipeline.hmget(
-                self._keys.meta(partition), [keyspace.POLICY, keyspace.LAYOUT, keyspace.WATERMARK_MS]
-            )
-            warm, cold, (policy, layout, watermark_ms) = pipeline.execute()
-        row = warm or cold
-        if row is None or policy is None or layout is None:
-            return None
-        watermark = None if watermark_ms is None else int(watermark_ms)
-        return StoredRow(partition, row, json.loads(policy), layout.decode(), watermark)
+    def _judged(self, user_id: str, profile: Profile | None, now_ms: int) -> Answer:
+        if profile is None:
+            return Answer(user_id, "unknown")
+        ahead = [one.falls_at_ms for one in profile.ladders.values() if one.falls_at_ms is not None]
+        overdue_ms = now_ms - min(ahead, default=now_ms)
+        if overdue_ms > self._stale_after_ms:
+            return Answer(user_id, "stale", profile, overdue_ms)
+        return Answer(user_id, "known", profile)
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,7 +13,7 @@ from flows.cli import main
 from flows.dev.generator import Message
 from scoring.policy import Policy
 from sinks.keyspace import Keyspace
-from sinks.profile_reader import ProfileReader
+from sinks.stored_row import read_stored_row
 from tests.integration.bench import Bench
 from tests.integration.outcome import DAY_MS, START_MS, assert_same, expected
 from tests.integration.test_erase import keys_that_name
@@ -162,8 +162,7 @@ def test_cold_users__leave_memory_and_come_back_as_they_were(
         silence.wait_done(worker)
         silence.wait_gone(worker)
         assert worker.stop() == 0
-    with ProfileReader(one_topic.valkey.url, one_topic.prefix) as reader:
-        assert reader.stored_row("u007") is not None
+    assert read_stored_row(one_topic.valkey.url, one_topic.prefix, "u007") is not None
     assert_same(one_topic.observed(), expected(policy, one_topic.sender))
 
 

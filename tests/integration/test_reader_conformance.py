@@ -1,8 +1,11 @@
 """That docs/conformance/reader.json holds: for the state that the code writes, its reader, and plain commands."""
 
 import json
+import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import redis
 from config.policy_file import load_policy
 from flows.dev.embedded import ValkeyServer
 from sinks.profile_encoder import ProfileEncoder
-from sinks.profile_reader import LadderStanding, ProfileReader
+from sinks.profile_reader import Answer, LadderStanding, ProfileReader
 from sinks.shard_store import ShardStore
 from tests.integration.worker_process import POLICY
 from tests.unit.docs_examples import ROOT, example, scored
@@ -143,34 +146,52 @@ def standing(found: LadderStanding) -> dict[str, Any]:
     return {name: value for name, value in spelt.items() if value is not None}
 
 
-def answer(reader: ProfileReader, user_id: str) -> dict[str, Any]:
-    """Say what is known of a user, and whether a fall that is due was not made."""
-    profile = reader.profile(user_id)
-    if profile is None:
-        return {"user_id": user_id, "answer": "unknown"}
-    ahead = [found.falls_at_ms for found in profile.ladders.values() if found.falls_at_ms is not None]
-    overdue_ms = CONFORMANCE["now_ms"] - min(ahead, default=CONFORMANCE["now_ms"])
-    is_stale = overdue_ms > CONFORMANCE["stale_after_ms"]
-    return {
-        "user_id": user_id,
-        "answer": "stale" if is_stale else "known",
-        **({"age_ms": overdue_ms} if is_stale else {}),
-        "seq": profile.seq,
-        "orders": profile.orders,
-        "spend": profile.spend,
-        "tags": list(profile.tags),
-        "ladders": {name: standing(found) for name, found in profile.ladders.items()},
-    }
+def spelt(found: Answer) -> dict[str, Any]:
+    """Spell an answer as the file does."""
+    said: dict[str, Any] = {"user_id": found.user_id, "answer": found.status}
+    if found.age_ms:
+        said["age_ms"] = found.age_ms
+    if profile := found.profile:
+        said |= {
+            "seq": profile.seq,
+            "orders": profile.orders,
+            "spend": profile.spend,
+            "tags": list(profile.tags),
+            "ladders": {name: standing(ladder) for name, ladder in profile.ladders.items()},
+        }
+    return said
 
 
 def test_our_reader__answers_as_expected(loaded: redis.Redis, valkey: ValkeyServer, prefix: str) -> None:
     """ProfileReader knows whom the file knows, does not know the others, and passes over a later field."""
-    with ProfileReader(valkey.url, prefix) as reader:
-        assert [answer(reader, user["user_id"]) for user in USERS] == USERS
+    stale_after_ms, now_ms = CONFORMANCE["stale_after_ms"], CONFORMANCE["now_ms"]
+    with ProfileReader(valkey.url, prefix, stale_after_ms=stale_after_ms) as reader:
+        answers = reader.answers((user["user_id"] for user in USERS), now_ms)
+        assert [spelt(answer) for answer in answers] == USERS
+        assert reader.answers([]) == []
         for word, key, *members in CONFORMANCE["load"]:
             if word == "SADD":
                 assert sorted(reader.audience(*key.split(":")[2:])) == members
     assert {user["answer"] for user in USERS} == {"known", "unknown", "stale"}
+
+
+def test_our_reader__judges_by_the_clock(loaded: redis.Redis, valkey: ValkeyServer, prefix: str) -> None:
+    """Whose fall was due long ago is stale now; a reader that waits longer still takes the profile as it is."""
+    with ProfileReader(valkey.url, prefix) as reader:
+        found = reader.answer("u-gone")
+        assert found.status == "stale"
+        assert found.age_ms > USERS[-1]["age_ms"] - 1
+        assert reader.answer("u-never-seen") == Answer("u-never-seen", "unknown")
+    with ProfileReader(valkey.url, prefix, stale_after_ms=2 * found.age_ms) as reader:
+        assert reader.answer("u-gone").status == "known"
+
+
+def test_our_reader__needs_neither_kernels_nor_dataflow() -> None:
+    """An app that imports the reader loads nothing that compiles, and no broker."""
+    heavy = ("bytewax", "confluent_kafka", "llvmlite", "numba", "numpy")
+    code = f"import sys, sinks.profile_reader; print([name for name in {heavy!r} if name in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
 
 
 def shell_lines() -> Iterator[tuple[Command, list[str]]]:
@@ -193,28 +214,74 @@ def test_redis_cli__shows_what_the_contract_says(
         assert ran.stdout.split() == shown, command
 
 
+def page_code(label: str, valkey: ValkeyServer, prefix: str) -> str:
+    """Answer a reader of the page, made to look at our store and prefix."""
+    code = example("docs/contract.md", label)
+    shown = {"6379": str(valkey.port), "localhost": "127.0.0.1"}
+    for name, real in shown.items():
+        assert code.count(name) == 1
+        code = code.replace(name, real)
+    return code.replace('"tierwise"', f'"{prefix}"').replace("tierwise:user", f"{prefix}:user")
+
+
+def printed(command: list[str], **more: Any) -> list[str]:
+    """Run a program to its good end; answer the lines it printed."""
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, **more)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+def fields_of(store: redis.Redis, prefix: str, user_id: str) -> dict[str, str]:
+    """Read a user's fields."""
+    found = store.hgetall(f"{prefix}:user:{user_id}")
+    return {name.decode(): value.decode() for name, value in found.items()}
+
+
 @pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
 def test_node__reads_what_the_file_says(
     loaded: redis.Redis, valkey: ValkeyServer, prefix: str, tmp_path: Path
 ) -> None:
     """The page's reader gives every user's fields, and null for one who is unknown, in the order asked."""
-    code = example("docs/contract.md", "node")
-    for shown, real in (("6379", str(valkey.port)), ("tierwise:", f"{prefix}:")):
-        assert code.count(shown) == 1
-        code = code.replace(shown, real)
     script = tmp_path / "profiles.mjs"
-    script.write_text(code, encoding="utf-8")
+    script.write_text(page_code("node", valkey, prefix), encoding="utf-8")
     asked = [user["user_id"] for user in USERS] * 40  # So that the answers come in several pieces.
-    ran = subprocess.run(
-        ["node", str(script), *asked], capture_output=True, text=True, check=True, timeout=DEADLINE_S
-    )
-    known = {
-        user_id: {
-            name.decode(): value.decode()
-            for name, value in loaded.hgetall(f"{prefix}:user:{user_id}").items()
-        }
-        for user_id in set(asked)
-    }
-    assert [json.loads(line) for line in ran.stdout.splitlines()] == [
-        [user_id, known[user_id] or None] for user_id in asked
+    assert [json.loads(line) for line in printed(["node", str(script), *asked])] == [
+        [user_id, fields_of(loaded, prefix, user_id) or None] for user_id in asked
+    ]
+
+
+@pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK here")
+def test_java__reads_what_the_file_says(
+    loaded: redis.Redis, valkey: ValkeyServer, prefix: str, tmp_path: Path
+) -> None:
+    """The page's reader gives every user's fields, and null for one who is unknown, in the order asked."""
+    program = tmp_path / "Profiles.java"
+    program.write_text(page_code("java", valkey, prefix), encoding="utf-8")
+    asked = [user["user_id"] for user in USERS] * 40
+
+    def line(user_id: str) -> str:
+        fields = ", ".join(
+            f"{name}={value}" for name, value in sorted(fields_of(loaded, prefix, user_id).items())
+        )
+        return f"{user_id}\t{{{fields}}}" if fields else f"{user_id}\tnull"
+
+    utf8 = {**os.environ, "LC_ALL": "C.UTF-8"}
+    assert printed(["java", "-Dfile.encoding=UTF-8", str(program), *asked], env=utf8) == [
+        line(one) for one in asked
+    ]
+
+
+def test_python__tells_three_answers_apart(
+    loaded: redis.Redis, valkey: ValkeyServer, prefix: str, tmp_path: Path
+) -> None:
+    """The page's few lines say what is known, and of whom nothing is."""
+    u42, tomorrow_ms = f"{prefix}:user:u42", (time.time_ns() // 1_000_000) + 86_400_000
+    ahead = [name for name in loaded.hkeys(u42) if name.endswith(b".falls_at_ms")]
+    loaded.hset(u42, mapping=dict.fromkeys(ahead, tomorrow_ms))  # This reader goes by the real clock.
+    script = tmp_path / "profiles.py"
+    script.write_text(page_code("python-reader", valkey, prefix), encoding="utf-8")
+    assert printed([sys.executable, str(script)], env={**os.environ, "PYTHONPATH": str(ROOT)}) == [
+        "u42 silver",
+        "u-never-seen is unknown",
+        "u-gone should have fallen already",
     ]

@@ -12,6 +12,7 @@ from sinks.profile_encoder import ProfileEncoder
 from sinks.profile_reader import ProfileReader
 from sinks.redis_pipe import packed
 from sinks.shard_store import ShardStore
+from sinks.stored_row import read_stored_row
 from tests.integration.shard_writes import PARTITION, POLICY, entry, write_offsets, write_row
 from tests.unit.test_profile_encoder import LADDERS, Twin, chunk_of, policy_of, random_users
 
@@ -257,10 +258,10 @@ def test_chunk__of_five_hundred_users_is_stored_as_the_twin_says(
         assert set(profile.ladders) == {"tier", "aipl", "only"}
         assert "user-499" in set(reader.audience("tier", profile.ladders["tier"].rung))
         assert reader.profile("nobody") is None
-        write_offsets(shards, claim, 5)
-        row = reader.stored_row("user-499")
-        assert row is not None
-        assert (row.partition, row.row, row.policy) == (PARTITION, users[b"user-499"]["row"], POLICY)
+    write_offsets(shards, claim, 5)
+    row = read_stored_row(valkey.url, prefix, "user-499")
+    assert row is not None
+    assert (row.partition, row.row, row.policy) == (PARTITION, users[b"user-499"]["row"], POLICY)
 
 
 def dump(store: redis.Redis, prefix: str) -> dict[bytes, Any]:
