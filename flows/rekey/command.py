@@ -52,7 +52,7 @@ def run_rekey(parsed: argparse.Namespace) -> int:
     except SettingsError as error:  # The policy is none of its business.
         print(error, file=sys.stderr)  # noqa: T201
         return WRONG
-    from flows.rekey.copier import rekey
+    from flows.rekey.rekey import rekey
     from flows.rekey.topics import Route
 
     route = Route(parsed.source, parsed.target, parsed.partitions)

@@ -4,15 +4,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from config.settings import Topics
 from flows.connection import Admin
+from flows.hop.topic import PAUSE_S, bytes_max, config_of, counts_with, create_target
 from flows.log import log
 from flows.topics import REQUEST_TIMEOUT_S, UnfitTopics, partition_counts
 
-PAUSE_S = 0.1
 NEW_TARGET = {
     # A copy bears the timestamp of its original: `from_the_future` is judged by it.
     "message.timestamp.type": "CreateTime",
@@ -24,7 +24,6 @@ KEPT_FROM_SOURCE = (
     *("message.timestamp.before.max.ms", "message.timestamp.after.max.ms"),
 )
 """So that the copy takes each message that the source took, and holds it as long."""
-BYTES_MAX_DEFAULT = 1_048_588
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,9 @@ def prepare_target(kafka: Mapping[str, str], route: Route, topics: Topics, group
     wanted = _wanted_count(route, topics, counts)
     if route.target not in counts:
         _refuse_used_group(admin, route, group)
-        _create(admin, route, wanted or counts[route.source])
-        counts = _counts_with(admin, route.target)
+        config = {**_kept_from(admin, route.source), **NEW_TARGET}
+        create_target(admin, route.target, wanted or counts[route.source], config)
+        counts = counts_with(admin, route.target)
     found = counts[route.target]
     if wanted not in (None, found):
         asked_by = "--partitions says" if route.partitions else "the other input topics have"
@@ -81,9 +81,9 @@ def prepare_target(kafka: Mapping[str, str], route: Route, topics: Topics, group
             f"--to: {route.target} exists with {found} partitions, but {asked_by} {wanted}; "
             "name a topic that does not exist yet, and it will be made with that number"
         )
-    config = _config_of(admin, route.target)
+    config = config_of(admin, route.target)
     _check_config(config, route.target)
-    return Target(found, int(config.get("max.message.bytes", BYTES_MAX_DEFAULT)))
+    return Target(found, bytes_max(config))
 
 
 def _wanted_count(route: Route, topics: Topics, counts: Mapping[str, int]) -> int | None:
@@ -126,34 +126,9 @@ def _offsets_of(admin: AdminClient, group: str) -> list[TopicPartition]:
             time.sleep(PAUSE_S)
 
 
-def _create(admin: AdminClient, route: Route, partitions: int) -> None:
-    """Create the target with the broker's own replication; another process may be doing the same."""
-    config = {**_kept_from(admin, route.source), **NEW_TARGET}
-    wanted = NewTopic(route.target, num_partitions=partitions, replication_factor=-1, config=config)
-    try:
-        admin.create_topics([wanted])[route.target].result(timeout=REQUEST_TIMEOUT_S)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
-            return
-        raise UnfitTopics(
-            f"--to: {route.target} does not exist, and creating it was refused: {error.args[0].str()}"
-        ) from error
-    log("info", "topic.created", topic=route.target, partitions=partitions, **_as_fields(config))
-
-
-def _counts_with(admin: Admin, topic: str) -> dict[str, int]:
-    """Wait until the broker shows a topic that was created."""
-    give_up_s = time.monotonic() + REQUEST_TIMEOUT_S
-    while topic not in (counts := partition_counts(admin)):
-        if time.monotonic() > give_up_s:
-            raise UnfitTopics(f"--to: {topic} was created, but the broker does not show it; start again")
-        time.sleep(PAUSE_S)
-    return counts
-
-
 def _kept_from(admin: AdminClient, source: str) -> dict[str, str]:
     """Answer what of the source's own settings the copy needs, so that it holds as much for as long."""
-    config = _config_of(admin, source)
+    config = config_of(admin, source)
     kept = {name: config[name] for name in KEPT_FROM_SOURCE if name in config}
     if config.get("cleanup.policy") == "compact":  # What is compacted is never deleted for its age.
         kept["retention.ms"] = "-1"
@@ -169,18 +144,3 @@ def _check_config(config: Mapping[str, str], target: str) -> None:
     if config.get("message.timestamp.type") == "LogAppendTime":
         remedy = "set its message.timestamp.type to CreateTime, or from_the_future is judged by the time of copying"
         log("warn", "target.restamps", topic=target, remedy=remedy)
-
-
-def _config_of(admin: AdminClient, topic: str) -> dict[str, str]:
-    """Read a topic's settings; none where the broker does not tell them to us."""
-    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-    try:
-        entries = admin.describe_configs([resource])[resource].result(timeout=REQUEST_TIMEOUT_S)
-    except KafkaException as error:
-        log("warn", "topic.undescribed", topic=topic, error=error.args[0].str())
-        return {}
-    return {name: entry.value for name, entry in entries.items() if entry.value is not None}
-
-
-def _as_fields(config: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace(".", "_"): value for name, value in config.items()}

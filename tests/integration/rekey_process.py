@@ -29,14 +29,13 @@ QUICK_TRANSACTIONS = {"transaction.timeout.ms": "3000"}
 """So that a broker soon ends what a killed process left open."""
 
 
-class RekeyProcess:
-    """One `tierwise rekey`; it dies with the test."""
+class HopProcess:
+    """One `tierwise rekey`, or another command that carries messages from topic to topic; it dies with the test."""
 
-    def __init__(self, settings: Path, source: str, target: str, *options: str) -> None:
+    def __init__(self, name: str, settings: Path, *options: str) -> None:
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
-        command = [sys.executable, "-m", "flows.cli", "rekey", "--settings", str(settings)]
-        command += ["--from", source, "--to", target, *options]
-        self.child = Child("rekey", command, env | {"PYTHONPATH": str(REPOSITORY)})
+        command = [sys.executable, "-m", "flows.cli", name, "--settings", str(settings), *options]
+        self.child = Child(name, command, env | {"PYTHONPATH": str(REPOSITORY)})
 
     @property
     def log(self) -> str:
@@ -70,7 +69,7 @@ class RekeyProcess:
 
     def counts(self) -> dict[str, int]:
         """Read the counts of its last line."""
-        (line,) = re.findall(r"event=rekey.stopped (.*)", self.log)
+        (line,) = re.findall(r"event=\w+\.stopped (.*)", self.log)
         return {name: int(number) for name, number in re.findall(r"(\w+)=(\d+)(?= |$)", line)}
 
     def __enter__(self) -> Self:
@@ -109,9 +108,9 @@ class Hop:
         }
         self.settings.write_text(yaml.safe_dump(content), encoding="utf-8")
 
-    def rekey(self, *options: str) -> RekeyProcess:
+    def rekey(self, *options: str) -> HopProcess:
         """Start one process."""
-        return RekeyProcess(self.settings, self.source, self.target, *options)
+        return HopProcess("rekey", self.settings, "--from", self.source, "--to", self.target, *options)
 
     def run_to_end(self, *options: str) -> dict[str, int]:
         """Copy what there is now and return the counts."""
@@ -201,4 +200,4 @@ def copy_under_kills(hop: Hop, *, kills: int, partitions: int, seed: int) -> int
                 process.wait_until(lambda: process.owned() > 0)
                 time.sleep(0.1 + rng.random())  # Anywhere within a transaction, or between two.
                 process.kill()
-    return hop.run_to_end()["copied"]
+    return hop.run_to_end()["read"]

@@ -41,7 +41,7 @@ def test_rekey__changes_the_key_and_nothing_else(kafka: KafkaServer, prefix: str
         )
     assert producer.flush(10) == 0
     counts = hop.run_to_end()
-    assert (counts["copied"], counts["keyed_by_user"], counts["kept_their_key"]) == (10, 4, 6)
+    assert (counts["read"], counts["keyed_by_user"], counts["kept_their_key"]) == (10, 4, 6)
     keys = [*USERS, *(key for key, *_ in ODD[len(USERS) :])]
     sent = [(key, *rest) for key, (_, *rest) in zip(keys, ODD, strict=True)]
     found = [
@@ -124,4 +124,4 @@ def test_rekey__does_not_begin_in_the_middle(kafka: KafkaServer, prefix: str, tm
     with hop.rekey("--group", f"{prefix}.once") as process:
         assert process.wait_end() == 2
         assert "--group NEW_GROUP" in process.log
-    assert hop.run_to_end()["copied"] == 10
+    assert hop.run_to_end()["read"] == 10

@@ -11,7 +11,7 @@ from scoring.events import Reason
 from scoring.policy import Policy
 from tests.integration.bench import Bench, Place
 from tests.integration.outcome import assert_same, expected, read_all, story
-from tests.integration.rekey_process import RekeyProcess
+from tests.integration.rekey_process import HopProcess
 from tests.integration.worker_process import WorkerProcess
 from tests.reference import Reference
 
@@ -34,7 +34,9 @@ def test_rekey__worker_scores_topics_that_were_keyed_wrongly(
         )
     assert producer.flush(30) == 0
     for source, target, options in ((raw[0], keyed[0], ["--partitions", "4"]), (raw[1], keyed[1], [])):
-        with RekeyProcess(bench.settings, source, target, "--until-end", *options) as process:
+        with HopProcess(
+            "rekey", bench.settings, "--from", source, "--to", target, "--until-end", *options
+        ) as process:
             assert process.wait_end() == 0, process.log
     copied = [read_all(kafka, topic) for topic in keyed]
     assert sum(map(len, copied)) == len(messages)

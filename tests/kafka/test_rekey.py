@@ -35,7 +35,7 @@ def test_rekey__leaves_out_what_its_producer_rolled_back(hop: Hop) -> None:
         producer.produce(hop.source, value=f'{{"user_id": "{user_id}"}}')
         producer.flush(10)
         end(10)
-    assert hop.run_to_end()["copied"] == 1
+    assert hop.run_to_end()["read"] == 1
     assert [one.key() for one in read_all(hop.kafka, hop.target)] == [b"u1"]
 
 
@@ -54,7 +54,7 @@ def test_rekey__names_the_message_that_the_target_refuses(hop: Hop) -> None:
         assert f"{large.topic} partition 2 offset 0" in process.log
         assert "raise max.message.bytes of the target" in process.log
     hop.target = f"{hop.prefix}.wide"
-    assert hop.run_to_end("--partitions", "4")["copied"] == 1
+    assert hop.run_to_end("--partitions", "4")["read"] == 1
 
 
 def test_rekey__makes_a_target_that_holds_as_much(kafka: ApacheKafka, prefix: str, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_rekey__makes_a_target_that_holds_as_much(kafka: ApacheKafka, prefix: st
     for number in range(2_000):
         producer.produce(hop.source, key=b"k%d" % number, value=b'{"user_id": "u1"}')
     assert producer.flush(30) == 0
-    assert hop.run_to_end()["copied"] == 2_000
+    assert hop.run_to_end()["read"] == 2_000
     resource = ConfigResource(ConfigResource.Type.TOPIC, hop.target)
     found = admin.describe_configs([resource])[resource].result(10)
     kept = {name: found[name].value for name in ("cleanup.policy", "retention.ms", "max.message.bytes")}
@@ -99,4 +99,4 @@ def test_rekey__ends_at_the_present_end_under_load(hop: Hop) -> None:
     hop.send(2_000, partitions=1)
     hop.write(fetch__wait__max__ms="10000")  # No end is reported while a message comes within that time.
     with Feed(hop, partitions=1, batch=10):
-        assert hop.run_to_end()["copied"] >= 2_000
+        assert hop.run_to_end()["read"] >= 2_000

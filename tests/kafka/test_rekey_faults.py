@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from flows.rekey.source import SourceTopic
-from flows.rekey.target import TargetTopic, Undone
+from flows.hop.source import SourceTopic
+from flows.hop.target import TargetTopic, Undone
 from flows.stop import StopFlag
 from tests.integration.outcome import read_all
 from tests.integration.rekey_process import Feed, Hop, copy_under_kills

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from flows.rekey.bounded_call import Stuck, bounded
+from flows.hop.bounded_call import Stuck, bounded
 
 
 def test_bounded__comes_back_when_the_call_does() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.rekey.merge import WAITING_SIZE_MAX, Merge
+from flows.hop.merge import WAITING_SIZE_MAX, Merge
 
 
 @dataclass(frozen=True)

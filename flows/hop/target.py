@@ -5,12 +5,12 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from flows.hop.bounded_call import Stuck, bounded
 from flows.log import log
-from flows.rekey.bounded_call import Stuck, bounded
 from flows.stop import StopFlag
 
 ATTEMPT_S = 5.0
@@ -36,6 +36,16 @@ REFUSALS = {
     KafkaError._UNKNOWN_TOPIC: "the target must not be deleted while it is written",
 }
 """What the broker says of a message that it will not take at the next attempt either, and what helps."""
+
+
+class Copy(NamedTuple):
+    """Say what is written for a message, and as what it is counted."""
+
+    original: Message
+    key: bytes | None
+    value: bytes | None
+    headers: Any
+    kind: str
 
 
 class Undone(Exception):
@@ -86,8 +96,9 @@ class TargetTopic:
         self._is_open = False
         self._producer = self._new_producer()
 
-    def add(self, message: Message, key: bytes | None) -> None:
-        """Copy one message under a key: value, headers and timestamp stay."""
+    def add(self, wanted: Copy) -> None:
+        """Write one message, with the timestamp of its original."""
+        message = wanted.original
         if not self._is_open:
             self._settle(lambda _: self._producer.begin_transaction())
             self._is_open = True
@@ -95,9 +106,9 @@ class TargetTopic:
         copy = partial(
             self._producer.produce,
             self._topic,
-            message.value(),
-            key,
-            headers=message.headers(),
+            wanted.value,
+            wanted.key,
+            headers=wanted.headers,
             # To librdkafka 0 means now; the worker takes 0 and -1 alike for no time.
             timestamp=time_ms if time_ms > 0 else NO_TIME_MS,
             on_delivery=partial(self._note_failure, message),

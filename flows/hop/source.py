@@ -7,9 +7,9 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
+from flows.hop.merge import Merge
 from flows.log import log
 from flows.membership import UNREADABLE
-from flows.rekey.merge import Merge
 from flows.stop import StopFlag
 
 ATTEMPT_S = 5.0
