@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_erase(commands)
     _add_dead_letters(commands)
     _add_rekey(commands)
+    _add_profiles(commands)
     _add_dev(commands)
     return parser
 
@@ -143,6 +144,15 @@ def _add_rekey(commands: "Commands") -> None:
     add_rekey_arguments(command)
     _add_settings(command)
     command.set_defaults(run=run_rekey)
+
+
+def _add_profiles(commands: "Commands") -> None:
+    from flows.profiles.command import PROFILES_TEXT, add_profiles_arguments, run_profiles
+
+    command = _command(commands, "profiles", "keep a topic with every user's newest profile", PROFILES_TEXT)
+    add_profiles_arguments(command)
+    _add_settings(command)
+    command.set_defaults(run=run_profiles)
 
 
 def _add_dev(commands: "Commands") -> None:

@@ -10,11 +10,8 @@ from sinks.keyspace import points_rounded, time_text
 from sinks.outbox import OutboxEntry
 
 CHANGE_TYPE = "tierwise.ladder.changed.v1"
-_FIXED_HEADERS = (
-    ("ce_specversion", b"1.0"),
-    ("ce_type", CHANGE_TYPE.encode()),
-    ("content-type", b"application/json"),
-)
+BODY_HEADERS = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))
+_FIXED_HEADERS = (BODY_HEADERS[0], ("ce_type", CHANGE_TYPE.encode()), BODY_HEADERS[1])
 _encoder = msgspec.json.Encoder()
 
 
@@ -58,7 +55,7 @@ def entry_of(change: LadderChange) -> OutboxEntry:
     headers = (
         *_FIXED_HEADERS,
         ("ce_id", b"%b:%d" % (key, change.seq)),
-        ("ce_source", _source(change.policy)),
+        ("ce_source", source_of(change.policy)),
         ("ce_time", effective_at.encode()),
         ("ce_partitionkey", key),
     )
@@ -71,7 +68,8 @@ def tombstone_of(user_id: bytes) -> OutboxEntry:
 
 
 @cache
-def _source(policy: str) -> bytes:
+def source_of(policy: str) -> bytes:
+    """Name the source of what a policy said, as CloudEvents has it."""
     return f"/tierwise/{policy.rpartition('@')[0]}".encode()
 
 

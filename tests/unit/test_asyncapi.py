@@ -104,7 +104,8 @@ def test_asyncapi__topics_are_those_of_the_default_settings() -> None:
     """The addresses are what a worker uses when nobody says otherwise; it reads the first and writes the rest."""
     topics = read_settings(ROOT / "docs" / "no-such-file.yaml", {})[0].topics
     addresses = {name: channel["address"] for name, channel in DOCUMENT["channels"].items()}
-    assert [*addresses.values()] == [*topics.input, topics.changes, topics.dead_letters]
+    written = [topics.changes, topics.dead_letters, "tierwise.profiles"]
+    assert [*addresses.values()] == [*topics.input, *written]
     for operation in DOCUMENT["operations"].values():
         address = resolved(operation["channel"]["$ref"])["address"]
         assert operation["action"] == ("receive" if address in topics.input else "send")
@@ -153,7 +154,8 @@ def test_pages__events_and_changes_that_they_show_are_valid() -> None:
     shown = []
     for path in DOCUMENTS:
         for document in shown_documents(path.read_text(encoding="utf-8")):
-            kind = "event" if "event_time" in document else "change" if "seq" in document else None
+            marks = {"event_time": "event", "ladders": "profile", "seq": "change"}
+            kind = next((kind for key, kind in marks.items() if key in document), None)
             if kind:
                 shown.append((path.name, kind))
                 assert problems(kind, document) == [], (path.name, document)

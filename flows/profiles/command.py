@@ -1,0 +1,36 @@
+"""This file holds the options of `tierwise profiles`, and starts it."""
+
+import argparse
+import os
+import sys
+
+from config.settings import SettingsError, load_settings
+
+WRONG = 2
+PROFILES_TEXT = """\
+Keep a compacted topic with the newest profile of every user, for those who start late: read it to its end, then
+go on with the change topic, and pass over changes with a seq that the profile has. It follows the change topic
+from its beginning and reads profiles from Redis. Runs until SIGTERM or Ctrl-C; started again, it goes on where
+it was. Start as many processes as you like: the group shares the partitions among them."""
+
+
+def add_profiles_arguments(command: argparse.ArgumentParser) -> None:
+    """Declare what can be said on the command line."""
+    command.add_argument(
+        "--to", dest="target", metavar="TOPIC", help="the topic that is written [PREFIX.profiles]"
+    )
+    command.add_argument(
+        "--until-end", action="store_true", help="end at the present end of the changes instead of going on"
+    )
+
+
+def run_profiles(parsed: argparse.Namespace) -> int:
+    """Run the command; answer its exit code."""
+    try:
+        settings = load_settings(parsed.settings, os.environ)
+    except SettingsError as error:  # The policy is none of its business.
+        print(error, file=sys.stderr)  # noqa: T201
+        return WRONG
+    from flows.profiles.profiles import profiles
+
+    return profiles(settings, parsed.target, until_end=parsed.until_end)
