@@ -39,7 +39,7 @@ class _Document(msgspec.Struct):
     ladders: dict[str, _Ladder]
 
 
-def message_of(profile: Profile) -> tuple[bytes, list[tuple[str, bytes]]]:
+def message_of(profile: Profile) -> tuple[bytes, list[tuple[str, str | bytes | None]]]:
     """Render value and headers."""
     document = _Document(
         user_id=profile.user_id,
@@ -53,7 +53,7 @@ def message_of(profile: Profile) -> tuple[bytes, list[tuple[str, bytes]]]:
         tags=profile.tags,
         ladders={name: _ladder(one) for name, one in profile.ladders.items()},
     )
-    headers = [
+    headers: list[tuple[str, str | bytes | None]] = [
         *BODY_HEADERS,
         ("ce_type", PROFILE_TYPE.encode()),
         ("ce_id", f"{profile.user_id}:{profile.seq}".encode()),

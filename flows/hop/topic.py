@@ -1,8 +1,8 @@
-"""The topic that a hop writes to. This file makes it, and looks at its settings."""
+"""The topic that a hop writes to. This file makes it, looks at its settings, and how far a group has come."""
 
 import time
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from flows.connection import Admin
@@ -52,3 +52,17 @@ def config_of(admin: AdminClient, topic: str) -> dict[str, str]:
         log("warn", "topic.undescribed", topic=topic, error=error.args[0].str())
         return {}
     return {name: entry.value for name, entry in entries.items() if entry.value is not None}
+
+
+def offsets_of(admin: AdminClient, group: str) -> list[TopicPartition]:
+    """Read what a group has committed; nothing where the broker does not tell us."""
+    give_up_s = time.monotonic() + REQUEST_TIMEOUT_S
+    while True:
+        try:
+            asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
+            return list(asked[group].result(timeout=REQUEST_TIMEOUT_S).topic_partitions)
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > give_up_s:
+                log("warn", "group.undescribed", group=group, error=error.args[0].str())
+                return []
+            time.sleep(PAUSE_S)

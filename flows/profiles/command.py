@@ -20,6 +20,12 @@ def add_profiles_arguments(command: argparse.ArgumentParser) -> None:
         "--to", dest="target", metavar="TOPIC", help="the topic that is written [PREFIX.profiles]"
     )
     command.add_argument(
+        "--from-store",
+        action="store_true",
+        help="first write the profiles of all users in Redis: for a new topic, where old changes are deleted "
+        "already; one process, before any other is started",
+    )
+    command.add_argument(
         "--until-end", action="store_true", help="end at the present end of the changes instead of going on"
     )
 
@@ -33,4 +39,4 @@ def run_profiles(parsed: argparse.Namespace) -> int:
         return WRONG
     from flows.profiles.profiles import profiles
 
-    return profiles(settings, parsed.target, until_end=parsed.until_end)
+    return profiles(settings, parsed.target, from_store=parsed.from_store, until_end=parsed.until_end)

@@ -16,9 +16,10 @@ from flows.hop.bounded_call import Stuck
 from flows.hop.hop import Ends, Hop, NotTranslated
 from flows.hop.source import CopyGap
 from flows.hop.target import Copy, CopyRefused, said
-from flows.hop.topic import bytes_max, config_of, counts_with, create_target
+from flows.hop.topic import bytes_max, config_of, counts_with, create_target, offsets_of
 from flows.log import log, take_over_logging
 from flows.patience import BrokerUnavailable
+from flows.profiles.fill import fill
 from flows.stop import StopFlag
 from flows.topics import UnfitTopics, partition_counts
 from sinks.profile_reader import ProfileReader
@@ -29,8 +30,13 @@ PARTITIONER = "murmur2_random"
 NEW_TARGET = {"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
 
 
-def profiles(settings: Settings, target: str | None, *, until_end: bool) -> int:
-    """Follow the changes until asked to stop, or to their present end; answer the exit code."""
+def profiles(settings: Settings, target: str | None, *, from_store: bool, until_end: bool) -> int:
+    """
+    Follow the changes until asked to stop, or to their present end; answer the exit code.
+
+    Args:
+        from_store: begin with all users whom the store knows, however old their last change is.
+    """
     take_over_logging()
     stop = StopFlag()
     stop.listen()
@@ -40,8 +46,11 @@ def profiles(settings: Settings, target: str | None, *, until_end: bool) -> int:
     try:
         with ProfileReader(settings.redis.url, settings.prefix) as reader:
             size = prepare(settings, source, target)
+            partitioner = settings.kafka.get("partitioner", PARTITIONER)
             log("info", "profiles.started", reads=source, group=group, writes=target)
-            ends = Ends(source, target, group, settings.kafka.get("partitioner", PARTITIONER), size)
+            if from_store and not _fill(settings, target, group, partitioner):
+                return FAILED
+            ends = Ends(source, target, group, partitioner, size)
             newest = NewestProfiles(reader)
             hop = Hop("profiles", settings.kafka, ends, stop, newest)
             stop.is_running = True
@@ -79,6 +88,23 @@ def prepare(settings: Settings, source: str, target: str) -> int:
             "set its cleanup.policy to compact"
         )
     return bytes_max(config)
+
+
+def _fill(settings: Settings, target: str, group: str, partitioner: str) -> bool:
+    """Write the profiles of everybody, before anybody follows the changes; tell whether all were taken."""
+    admin, source = Admin(settings.kafka), settings.topics.changes
+    if any(one.topic == source and one.offset > 0 for one in offsets_of(admin, group)):
+        raise UnfitTopics(
+            f"--from-store: the group {group} follows the changes already, and what it has written may be newer than "
+            "what would be read now; start without it, or name a new topic with --to"
+        )
+    counts, first = partition_counts(admin), settings.topics.input[0]
+    if first not in counts:
+        raise UnfitTopics(f"topics.input: {first} not found, so how many shards there are is not known")
+    place = (settings.redis.url, settings.prefix)
+    fate = fill(settings.kafka, partitioner, target, place, counts[first])
+    log("info" if not fate["failed"] else "error", "topic.filled", topic=target, **fate)
+    return not fate["failed"]
 
 
 class NewestProfiles:

@@ -1,17 +1,15 @@
 """The two ends of a copy. This file checks that the topics fit, and makes the target when it is not there."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from config.settings import Topics
 from flows.connection import Admin
-from flows.hop.topic import PAUSE_S, bytes_max, config_of, counts_with, create_target
+from flows.hop.topic import bytes_max, config_of, counts_with, create_target, offsets_of
 from flows.log import log
-from flows.topics import REQUEST_TIMEOUT_S, UnfitTopics, partition_counts
+from flows.topics import UnfitTopics, partition_counts
 
 NEW_TARGET = {
     # A copy bears the timestamp of its original: `from_the_future` is judged by it.
@@ -105,25 +103,11 @@ def _wanted_count(route: Route, topics: Topics, counts: Mapping[str, int]) -> in
 
 def _refuse_used_group(admin: AdminClient, route: Route, group: str) -> None:
     """Refuse to go on in the middle of the source where the target has nothing yet."""
-    if any(one.topic == route.source and one.offset > 0 for one in _offsets_of(admin, group)):
+    if any(one.topic == route.source and one.offset > 0 for one in offsets_of(admin, group)):
         raise UnfitTopics(
             f"--to: {route.target} does not exist, but the group {group} has copied a part of {route.source} "
             "already; say --group NEW_GROUP to copy it from its beginning"
         )
-
-
-def _offsets_of(admin: AdminClient, group: str) -> list[TopicPartition]:
-    """Read what a group has committed; nothing where the broker does not tell us."""
-    give_up_s = time.monotonic() + REQUEST_TIMEOUT_S
-    while True:
-        try:
-            asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-            return list(asked[group].result(timeout=REQUEST_TIMEOUT_S).topic_partitions)
-        except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > give_up_s:
-                log("warn", "group.undescribed", group=group, error=error.args[0].str())
-                return []
-            time.sleep(PAUSE_S)
 
 
 def _kept_from(admin: AdminClient, source: str) -> dict[str, str]:

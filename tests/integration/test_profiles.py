@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flows.cli import main
+from flows.dev.embedded import create_topics
 from tests.integration.bench import Bench
 from tests.integration.outcome import read_all, story
 from tests.integration.rekey_process import QUICK_TRANSACTIONS, HopProcess
@@ -31,9 +32,9 @@ def settings(one_topic: Bench) -> Path:
     return path
 
 
-def run_to_end(settings: Path) -> dict[str, int]:
+def run_to_end(settings: Path, *options: str) -> dict[str, int]:
     """Write what is to be written now; answer the counts."""
-    with HopProcess("profiles", settings, "--until-end") as process:
+    with HopProcess("profiles", settings, "--until-end", *options) as process:
         assert process.wait_end() == 0, process.log
         return process.counts()
 
@@ -109,6 +110,24 @@ def test_profiles__survives_kills(one_topic: Bench, settings: Path) -> None:
         run_to_end(settings)
         assert worker.stop() == 0
     assert_is_what_the_store_says(one_topic, newest(one_topic))
+
+
+def test_profiles__begins_with_the_store(one_topic: Bench, settings: Path) -> None:
+    """Where the changes of old are deleted, all users are taken from the store, cold ones too; but only at first."""
+    messages = story(events=1_000, users=120, seed=10)
+    with WorkerProcess(one_topic.settings) as worker:
+        one_topic.wait_done(worker.wait_ready(), one_topic.sender.send(messages))
+        content = json.loads(settings.read_text(encoding="utf-8"))
+        create_topics(one_topic.kafka.bootstrap, [f"{one_topic.prefix}.emptied"], 3)
+        content["topics"]["changes"] = f"{one_topic.prefix}.emptied"  # Retention has taken all.
+        emptied = settings.with_name("emptied.json")
+        emptied.write_text(json.dumps(content), encoding="utf-8")
+        assert run_to_end(emptied, "--from-store")["read"] == 0
+        assert_is_what_the_store_says(one_topic, newest(one_topic))
+        assert worker.stop() == 0
+    run_to_end(settings)
+    assert_is_what_the_store_says(one_topic, newest(one_topic))
+    assert main(["profiles", "--settings", str(settings), "--from-store", "--until-end"]) == 2
 
 
 def test_profiles__refuses_a_topic_that_is_not_its_own(one_topic: Bench, settings: Path) -> None:

@@ -29,7 +29,7 @@ def test_message__is_admitted_by_its_schema(user_id: str) -> None:
     """Users without orders, on top rungs and with odd names: value and headers are valid."""
     value, headers = message_of(profile_of(user_id))
     assert problems("profile", json.loads(value)) == []
-    assert problems("profile#/$defs/headers", {name: text.decode() for name, text in headers}) == []
+    assert problems("profile#/$defs/headers", {name: str(text, "utf-8") for name, text in headers}) == []
 
 
 def test_message__is_what_the_contract_shows() -> None:
