@@ -13,7 +13,7 @@ from flows.clock import Clock
 from flows.freshness import Freshness
 from flows.outbox_age import OutboxAge
 from flows.progress import Progress
-from scoring.commit_plan import CommitPlan
+from scoring.commit_plan import NOWHERE, CommitPlan
 from scoring.counters import Counters
 from scoring.events import EventBatch
 from scoring.policy import Policy
@@ -42,6 +42,8 @@ class Measure:
         self._freshness = Freshness()
         self._outbox_age = OutboxAge()
         self._metrics.store_behind_seconds.set_function(lambda: progress.writing_ms() / 1000)
+        for ladder in policy.ladders:
+            self._metrics.expect_changes(ladder.name, [rung.name for rung in ladder.rungs])
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -52,6 +54,7 @@ class Measure:
         """Note a shard that is ours from now on."""
         self._freshness.forget(claim.partition)
         self._next_slow_ms = 0
+        self._metrics.users_new.labels(str(claim.partition))
         if claim.partitions is not None:
             self._metrics.input_partitions.set(claim.partitions)
 
@@ -63,6 +66,8 @@ class Measure:
         """Note a commit that is in the store."""
         self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
         self._metrics.observe_changes(change for chunk in plan.chunks for change in chunk.changes)
+        new = sum(int(np.count_nonzero(chunk.committed_home == NOWHERE)) for chunk in plan.chunks)
+        self._metrics.users_new.labels(str(plan.partition)).inc(new)
         now_ms = self._clock.wall_ms()
         age_ms = self._freshness.stored(plan.partition, plan.next_offset, now_ms)
         self._metrics.observe_visible(age_ms / 1000)

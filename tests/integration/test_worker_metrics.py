@@ -56,5 +56,7 @@ def test_worker_metrics__say_what_was_done_and_when(bench: Bench) -> None:
     assert all(started_ms <= 1000 * at <= ended_ms for at in commits)
     changes = sum(after.values("ladder_changes_total"))
     assert sum(after.values("ladder_transitions_total")) == changes > 0
+    users = len(list(bench.store.scan_iter(f"{bench.prefix}:user:*", count=1_000)))
+    assert sum(after.values("users_new_total")) == users > 0
     assert len(after.values("deadlines_behind")) == partitions
     assert len(after.values("store_behind_seconds")) == 1

@@ -1,5 +1,6 @@
 """This file shows what the worker's HTTP server answers and that metrics follow what is observed."""
 
+import re
 import threading
 import urllib.error
 import urllib.request
@@ -111,6 +112,22 @@ def test_metrics__a_scrape_sees_no_half_count(metrics: Metrics) -> None:
     metrics.observe_counts(3, Halfway())
     scrape.join()
     assert seen == [10, 4, 2]
+
+
+def test_metrics__what_a_policy_allows_is_there_before_it_happens(
+    server: HttpServer, metrics: Metrics
+) -> None:
+    """Every move, with every cause it can have, is 0 from the start."""
+    metrics.expect_changes("tier", ("bronze", "silver", "gold"))
+    text = get(server, "/metrics")[1]
+    moves = re.findall(r'_ladder_transitions_total{from="(\w*)",ladder="tier",to="(\w*)"} 0', text)
+    three = ("bronze", "silver", "gold")
+    assert sorted(moves) == sorted((left, to) for left in three for to in (*three, "") if left != to)
+    ways = re.findall(r'_ladder_changes_total{cause="(\w+)",direction="(\w+)",ladder="tier"} 0', text)
+    assert ("time", "down") in ways
+    assert ("time", "up") not in ways
+    assert len(ways) == 8
+    assert 'tierwise_store_errors_total{error="StoreUnavailable"} 0' in text
 
 
 def test_metrics__many_ages_are_counted_at_once(server: HttpServer, metrics: Metrics) -> None:
