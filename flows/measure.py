@@ -141,6 +141,8 @@ class Measure:
         if partition in self._known:
             lag_ms = self._freshness.lag_ms(partition, topic, messages, self._clock.wall_ms())
             self._metrics.observe_lag(partition, name, messages, lag_ms / 1000)
+            # Said without a limit, too: 0 is an answer, and nothing is none.
+            self._metrics.observe_stop(partition, name, (partition, topic) in self._progress.stopped)
 
     def _count_users(self, shards: Mapping[int, Shard], wall_ms: int) -> None:
         for partition, shard in shards.items():

@@ -51,6 +51,7 @@ def test_worker_metrics__say_what_was_done_and_when(bench: Bench) -> None:
     assert after.values("lag_messages") == after.values("lag_seconds") == [0] * places
     assert after.values("input_partitions") == after.values("owned_partitions") == [partitions]
     assert after.values("outbox_oldest_seconds") == [0] * partitions
+    assert after.values("partition_stopped") == [0] * places
     commits = after.values("last_commit_timestamp_seconds")
     assert len(commits) == partitions
     assert all(started_ms <= 1000 * at <= ended_ms for at in commits)
