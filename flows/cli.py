@@ -163,6 +163,24 @@ def _add_dev(commands: "Commands") -> None:
     from flows.dev.up import run_dev_up
 
     up.set_defaults(run=run_dev_up)
+    _add_dev_load(inner)
+
+
+def _add_dev_load(commands: "Commands") -> None:
+    from flows.dev.arguments import positive, positive_int
+    from flows.dev.live import RATE, USERS
+
+    text = (
+        "Send what happens in a made-up shop, as it happens, to the input topics of the settings, until SIGTERM or\n"
+        "Ctrl-C. The topics have to be there. With one topic all goes to it; with others than clickstream and orders,\n"
+        "clicks go to the first and orders to the last."
+    )
+    load = _command(commands, "load", "send a made-up shop's events to your Kafka", text)
+    load.add_argument("--rate", type=positive, default=RATE, help=f"messages a second, about [{RATE:g}]")
+    load.add_argument("--users", type=positive_int, default=USERS, help=f"customers of the shop [{USERS:,}]")
+    load.add_argument("--seconds", type=positive, help="stop after so long [never]")
+    _add_settings(load)
+    load.set_defaults(run=_dev_load)
 
 
 def _command(commands: "Commands", name: str, summary: str, text: str) -> argparse.ArgumentParser:
@@ -200,6 +218,15 @@ def _explain(parsed: argparse.Namespace) -> int:
     from flows.explain import explain
 
     return explain(found[0], parsed.user, as_json=parsed.json)
+
+
+def _dev_load(parsed: argparse.Namespace) -> int:
+    found = _checked(parsed.settings)
+    if found is None:
+        return WRONG
+    from flows.dev.live import run_load
+
+    return run_load(found[0], parsed.rate, parsed.users, parsed.seconds)
 
 
 def _erase(parsed: argparse.Namespace) -> int:

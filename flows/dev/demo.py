@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 
 from config.policy_file import load_policy
+from flows.dev.arguments import positive, positive_int
 from flows.dev.change_feed import Change, ChangeFeed
 from flows.dev.child import Child, ChildFailed
 from flows.dev.demo_state import DemoState, sentence
@@ -38,13 +39,13 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 def add_demo_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `tierwise demo`."""
     parser.add_argument(
-        "--events", type=_positive_int, help=f"messages to send [{EVENTS:,}; with --input: all]"
+        "--events", type=positive_int, help=f"messages to send [{EVENTS:,}; with --input: all]"
     )
     parser.add_argument(
-        "--users", type=_positive_int, default=USERS, help=f"customers of the shop [{USERS:,}]"
+        "--users", type=positive_int, default=USERS, help=f"customers of the shop [{USERS:,}]"
     )
     parser.add_argument(
-        "--rate", type=_positive, help=f"messages a second [{RATE:,.0f}; with --input: as fast as possible]"
+        "--rate", type=positive, help=f"messages a second [{RATE:,.0f}; with --input: as fast as possible]"
     )
     parser.add_argument("--seed", type=int, default=SEED, help=f"another number, another shop [{SEED}]")
     parser.add_argument(
@@ -223,17 +224,3 @@ def terminated_is_interrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-    return number
-
-
-def _positive_int(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
-    return number

@@ -43,12 +43,15 @@ class Message(NamedTuple):
     ingest_time_ms: int
 
 
-def generate(events: int, users: int, seed: int, start_ms: int, end_ms: int) -> Iterator[Message]:
+def generate(
+    events: int, users: int, seed: int, start_ms: int, end_ms: int, order_prefix: str = "ord-"
+) -> Iterator[Message]:
     """
     Yield `events` messages of `users` users, what happened in [start_ms, end_ms), in the order of arrival.
 
     About 5% arrive after later ones (seconds to hours late), 1% arrive twice, 0.2% are rubbish.
     Orders and refunds go to the topic `orders`, everything else to `clickstream`; the key is the user id.
+    Stories sent to the same users one after the other need a seed and an order prefix each, for their ids.
     """
     assert min(events, users, end_ms - start_ms) > 0, (events, users, start_ms, end_ms)
     random = np.random.default_rng(seed)
@@ -59,7 +62,7 @@ def generate(events: int, users: int, seed: int, start_ms: int, end_ms: int) -> 
         random, catalogue, customers, events - duplicates - rubbish, (start_ms, end_ms)
     )
     arrival, event = _arrivals(random, happenings.time_ms, duplicates, rubbish)
-    writer = _Writer(seed, catalogue, customers, happenings)
+    writer = _Writer(seed, order_prefix, catalogue, customers, happenings)
     for begin in range(0, events, LINES_AT_ONCE):
         yield from writer.messages(
             event[begin : begin + LINES_AT_ONCE], arrival[begin : begin + LINES_AT_ONCE], random
@@ -86,8 +89,16 @@ def _arrivals(random: np.random.Generator, time_ms: Ints, duplicates: int, rubbi
 class _Writer:
     """Writes messages as JSON lines; what repeats (articles, users, places) is written once."""
 
-    def __init__(self, seed: int, catalogue: Catalogue, customers: Customers, happenings: Happenings) -> None:
+    def __init__(
+        self,
+        seed: int,
+        order_prefix: str,
+        catalogue: Catalogue,
+        customers: Customers,
+        happenings: Happenings,
+    ) -> None:
         self._event_prefix = f"e{seed}-"
+        self._order_prefix = order_prefix
         self._happenings = happenings
         launched = _times(catalogue.launched_ms)
         self._item = [
@@ -127,11 +138,12 @@ class _Writer:
         kind, order, discount = (
             int(column[number]) for column in (happened.kind, happened.order, happened.discount_minor)
         )
-        event_id = f"ord-{order}" if kind == Kind.ORDER_PAID else f"{self._event_prefix}{number}"
+        order_id = f"{self._order_prefix}{order}"
+        event_id = order_id if kind == Kind.ORDER_PAID else f"{self._event_prefix}{number}"
         parts = [f'{{"event_id":"{event_id}",{self._user[happened.user[number]]},"type":"{TYPES[kind]}"']
         parts.append(f'"event_time":"{time}"{self._item[happened.item[number]]}')
         if kind in (Kind.ORDER_PAID, Kind.ORDER_REFUNDED):
-            parts.append(f'"order_id":"ord-{order}","amount":"{_money(int(happened.amount_minor[number]))}"')
+            parts.append(f'"order_id":"{order_id}","amount":"{_money(int(happened.amount_minor[number]))}"')
         if happened.coupon[number] != NOTHING:
             parts.append(f'"coupon_id":"c{happened.coupon[number]}"')
         if discount:

@@ -33,6 +33,8 @@ class Loader:
         messages: Iterable[Message],
         rate: float | None = None,
         topics: Mapping[str, str] = {},
+        as_it_happens: bool = False,
+        client: Mapping[str, str] = {},
     ) -> None:
         """
         Prepare to send.
@@ -40,16 +42,20 @@ class Loader:
         Args:
             rate: messages a second, None for as fast as possible.
             topics: topic names to use instead of those of the messages.
+            as_it_happens: send each message at its own `ingest_time_ms`; `rate` is not looked at.
+            client: Kafka settings besides ours, such as logins.
         """
         self.delivered = 0
         self.done = False
         self._messages = messages
         self._rate = rate
+        self._as_it_happens = as_it_happens
         self._topics = topics
         self._stopped = threading.Event()
         self._first_error: KafkaError | None = None
         # Keys go where the clients of other languages would send them.
         settings = {
+            **client,
             "bootstrap.servers": bootstrap,
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
@@ -59,11 +65,13 @@ class Loader:
 
     def run(self) -> int:
         """Send all messages and return how many were confirmed; LoadFailed when one was refused."""
-        started = time.monotonic()
+        started, clock_behind = time.monotonic(), time.time() - time.monotonic()
         for number, message in enumerate(self._messages):
             if self._stopped.is_set() or self._first_error:
                 break
-            if self._rate is not None:
+            if self._as_it_happens:
+                self._keep_pace(message.ingest_time_ms / 1000 - clock_behind)
+            elif self._rate is not None:
                 self._keep_pace(started + number / self._rate)
             self._send(message)
             if number % 512 == 0:

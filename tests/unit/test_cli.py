@@ -13,7 +13,7 @@ from tests.conftest import REPOSITORY
 GOOD = "prefix: shop\n"
 BAD_SETTINGS = "prefix: shop\ncommit_intervall: 1s\nallowed_lateness: 14 dyas\n"
 COMMANDS = ("run", "demo", "check", "explain", "dead-letters", "rekey", "dev")
-INNER = ("dead-letters list", "dead-letters show", "dead-letters replay", "dev up")
+INNER = ("dead-letters list", "dead-letters show", "dead-letters replay", "dev up", "dev load")
 REKEY = ["--from", "raw", "--to", "keyed"]
 BAD_POLICY = "policy: p\nversion: 1\ncurrency: XXL\nevents: {}\n"
 
@@ -61,6 +61,7 @@ def test_help__of_each_command_tells_what_it_does(command: str, capsys: pytest.C
         *(["rekey", *REKEY[:2]], ["rekey", *REKEY[2:]]),
         *(["rekey", *REKEY, "--partitions", wrong] for wrong in ("0", "-4", "four")),
         ["rekey", *REKEY, "--partitioner", "random"],
+        ["dev", "load", "--rate", "0"],
     ],
 )
 def test_usage__that_is_wrong_ends_with_2(arguments: list[str]) -> None:
@@ -88,7 +89,9 @@ def test_check__names_every_problem_of_both_files(tmp_path: Path, capsys: pytest
     assert all(path in shown for path in ("$.commit_intervall: ", "$.allowed_lateness: ", "$.currency: "))
 
 
-@pytest.mark.parametrize("command", [["run"], ["explain", "u1"], ["dead-letters", "list"], ["rekey", *REKEY]])
+@pytest.mark.parametrize(
+    "command", [["run"], ["explain", "u1"], ["dead-letters", "list"], ["rekey", *REKEY], ["dev", "load"]]
+)
 def test_commands__do_not_start_with_wrong_settings(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
