@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from types import FrameType
 
 from flows.log import log
@@ -29,7 +28,7 @@ class StopFlag:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if not self.is_running:
-            sys.exit(0)
+            os._exit(0)  # An exception would be lost where the compiler has called us back.
         if self.is_set:
             log("warn", "worker.aborted", signal=signal.Signals(number).name)
             os._exit(1)
