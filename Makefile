@@ -10,7 +10,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-redis test-bounds faults soak check bench lock clean
+.PHONY: help demo test test-kafka test-redis test-bounds test-image faults soak check bench lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-redis: $(READY)  ## Run the tests that use the store once more, on redis-se
 test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.
 	NUMBA_BOUNDSCHECK=1 TIERWISE_KERNEL_CACHE=$(CURDIR)/$(VENV)/kernels-with-bounds \
 		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/property $(ARGS)
+
+# Needs root, for a file system of its own and another user; without it these tests skip.
+test-image: $(READY)  ## Carry out the Dockerfile in a bare directory, and run what comes of it.
+	$(BIN)/python -m pytest tests/image $(ARGS)
 
 faults: $(READY)  ## Break workers and servers under load, and compare with the reference.
 	$(BIN)/python -m tests.faults $(ARGS)
