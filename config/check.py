@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
+
 from config.policy_file import PolicyError, load_policy
 from config.problems import ConfigError
 from config.settings import Settings, SettingsError, read_settings
@@ -29,3 +31,8 @@ def problems_of(settings_path: Path | None, environ: Mapping[str, str]) -> list[
     """Answer every problem of settings and policy as a line, `FILE: $.path: rule`."""
     _, _, errors = check(settings_path, environ)
     return [f"{error.source}: {problem}" for error in errors for problem in error.problems]
+
+
+def in_force(settings: Settings) -> str:
+    """Write settings as a file would say them, defaults and environment included, without their secrets."""
+    return yaml.safe_dump(settings.redacted(), sort_keys=False, allow_unicode=True, width=200)

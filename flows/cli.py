@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.check import check
+from config.check import check, in_force
 from config.problems import ConfigError
 from config.settings import Settings
 from flows.measure import program_version
@@ -93,6 +93,11 @@ def _add_check(commands: "Commands") -> None:
         "Name every problem of the settings and of the policy they name, each with its path. Contacts nobody."
     )
     command = _command(commands, "check", "check settings and policy", text)
+    command.add_argument(
+        "--show",
+        action="store_true",
+        help="print every setting in force, as YAML: file, environment and defaults, passwords hidden",
+    )
     _add_settings(command)
     command.set_defaults(run=_check)
 
@@ -207,7 +212,8 @@ def _check(parsed: argparse.Namespace) -> int:
     if found is None:
         return WRONG
     settings, policy = found
-    print(f"ok: {settings.source} and {settings.policy} ({policy.name}@{policy.version})")
+    ok = f"ok: {settings.source} and {settings.policy} ({policy.name}@{policy.version})"
+    print(f"# {ok}\n{in_force(settings)}" if parsed.show else ok)
     return DONE
 
 

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from config.settings import load_settings
 from flows.cli import build_parser, main
 from tests.conftest import REPOSITORY
 
@@ -79,11 +81,36 @@ def test_check__says_ok_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.startswith("ok: ")
 
 
+def test_check__shows_what_is_in_force_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File, environment and defaults together, readable as a settings file; of a password only that there is one."""
+    (tmp_path / "password").write_text("hunter2\n", encoding="utf-8")
+    monkeypatch.setenv("TIERWISE_KAFKA__SASL_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.setenv("TIERWISE_REDIS__URL", "rediss://worker:hunter2@store:6379/0?ssl_password=hunter2")
+    monkeypatch.setenv("TIERWISE_COMMIT_INTERVAL", "1s")
+    written = settings_file(tmp_path, GOOD + "dead_letter_limit: on\n")
+    assert main(["check", "--show", *written]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("# ok: ")
+    assert "hunter2" not in shown
+    document = yaml.safe_load(shown)
+    assert document["kafka"]["sasl.password"] == "***"
+    assert document["redis"]["url"] == "rediss://worker:***@store:6379/0?ssl_password=***"
+    assert (document["prefix"], document["commit_interval"]) == ("shop", "1s")
+    again = tmp_path / "again.yaml"
+    again.write_text(shown, encoding="utf-8")
+    monkeypatch.delenv("TIERWISE_KAFKA__SASL_PASSWORD_FILE")
+    monkeypatch.delenv("TIERWISE_REDIS__URL")
+    assert load_settings(again, {}).redacted() == document
+
+
 def test_check__names_every_problem_of_both_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All problems of settings and policy are printed at once, each with its path, exit code 2."""
     (tmp_path / "policy.yaml").write_text(BAD_POLICY, encoding="utf-8")
-    assert main(["check", *settings_file(tmp_path, BAD_SETTINGS + "policy: policy.yaml\n")]) == 2
-    shown = capsys.readouterr().err
+    assert main(["check", "--show", *settings_file(tmp_path, BAD_SETTINGS + "policy: policy.yaml\n")]) == 2
+    out, shown = capsys.readouterr()
+    assert out == ""
     assert "SettingsError" in shown
     assert "PolicyError" in shown
     assert all(path in shown for path in ("$.commit_intervall: ", "$.allowed_lateness: ", "$.currency: "))
