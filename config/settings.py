@@ -8,6 +8,8 @@ from typing import Any
 from config.draft import Draft
 from config.durations import UNIT_MS, format_duration
 from config.environment import Overrides, overlaid, read_overrides
+from config.field_map import FieldMap
+from config.format_settings import read_formats
 from config.kafka_rules import is_secret, read_kafka
 from config.problems import ConfigError, Problem
 from config.redis_rules import read_redis_url, redacted_url
@@ -28,11 +30,12 @@ class SettingsError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Name the Kafka topics read and written."""
+    """Name the Kafka topics read and written; `formats` holds the field maps of those that are not native."""
 
     input: tuple[str, ...]
     changes: str
     dead_letters: str
+    formats: Mapping[str, FieldMap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class Settings:
                 "input": list(self.topics.input),
                 "changes": self.topics.changes,
                 "dead_letters": self.topics.dead_letters,
+                "formats": {topic: found.source for topic, found in self.topics.formats.items()},
             },
             "redis": {"url": redacted_url(self.redis.url)},
             "policy": str(self.policy),
@@ -140,7 +144,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         prefix=prefix,
         kafka=read_kafka(draft, KAFKA_DEFAULTS),
         group=draft.value("group", default=prefix),
-        topics=_read_topics(draft, prefix),
+        topics=_read_topics(draft, prefix, path),
         redis=RedisSettings(read_redis_url(draft)),
         policy=_read_policy_path(draft, path),
         commit_interval_ms=_read_commit_interval(draft),
@@ -158,11 +162,13 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
     )
 
 
-def _read_topics(draft: Draft, prefix: str) -> Topics:
+def _read_topics(draft: Draft, prefix: str, settings_file: Path | None) -> Topics:
+    inputs = tuple(draft.value("topics", "input", default=("clickstream", "orders")))
     topics = Topics(
-        input=tuple(draft.value("topics", "input", default=("clickstream", "orders"))),
+        input=inputs,
         changes=draft.value("topics", "changes", default=f"{prefix}.changes"),
         dead_letters=draft.value("topics", "dead_letters", default=f"{prefix}.dead-letters"),
+        formats=read_formats(draft, inputs, settings_file),
     )
     if topics.changes in topics.input:
         draft.report(("topics", "changes"), f"must not be a topic that is read, got {topics.changes!r}")

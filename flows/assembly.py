@@ -19,6 +19,7 @@ from flows.commit import Commit, Stamp
 from flows.dead_letter_limit import DeadLetterLimit
 from flows.decode import Decode
 from flows.emit import Emit
+from flows.formats.conversion import Converter
 from flows.intake import open_intake
 from flows.load import ShardLoader
 from flows.log import log
@@ -102,7 +103,7 @@ def assemble(
     }
     relay = Relay(settings.kafka, outputs)
     consumer = open_consumer(settings.kafka, settings.group)
-    intake = open_intake(consumer, topics, settings.event_bytes_max, direct=settings.direct_reading)
+    intake = open_intake(consumer, topics, settings.event_bytes_max, direct=_reads_directly(settings))
     loader = ShardLoader(
         policy,
         topics,
@@ -161,10 +162,23 @@ def assemble(
     limit = None
     if settings.dead_letter_limit and not accept_dead_letters:
         limit = DeadLetterLimit(topics, progress, measure)
-    decode = Decode(Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max), limit)
+    decoder = Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max)
+    converters = {
+        topics.index(topic): Converter(field_map, policy.currency, settings.event_bytes_max)
+        for topic, field_map in settings.topics.formats.items()
+    }
+    decode = Decode(decoder, limit, converters)
     flow = build(Source(reader), decode, score, Write(writer), progress)
     membership.subscribe()
     return Assembly(flow, store, relay, reader, commit, emit, writer, progress)
+
+
+def _reads_directly(settings: Settings) -> bool:
+    """Tell whether messages are read without their objects, the only ones who know headers."""
+    wanting = [topic for topic, field_map in settings.topics.formats.items() if field_map.reads_headers]
+    if settings.direct_reading and wanting:
+        log("info", "direct_reading.left", topics=wanting, reason="their format reads headers")
+    return settings.direct_reading and not wanting
 
 
 def _announcer(settings: Settings) -> Callable[[list[int]], None]:

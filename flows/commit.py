@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from flows.clock import Clock
+from flows.formats import originals
 from flows.items import Claimed, Committed, Dropped, Due, Erased, Flush, Released, Scored, Tick, Written
 from flows.log import log
 from flows.measure import Measure
@@ -14,7 +15,7 @@ from flows.progress import Progress, ShardProgress
 from scoring.commit_plan import CommitChunk, CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import DeadLetter
-from sinks import change_topic, dead_letters
+from sinks import change_topic
 from sinks.claim import Claim
 from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
@@ -274,7 +275,7 @@ class Commit:
 
     def _set_aside(self, letters: Sequence[DeadLetter]) -> list[OutboxEntry]:
         now_ms = self._clock.wall_ms()
-        return [dead_letters.entry_of(letter, now_ms) for letter in letters]
+        return [originals.entry_of(letter, now_ms) for letter in letters]
 
     def _by_topic(self, values: Sequence[int | None]) -> dict[str, int]:
         return {topic: value for topic, value in zip(self._topics, values, strict=True) if value is not None}

@@ -1,11 +1,16 @@
 """From raw messages to columns. This file is the decode stage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from flows.dead_letter_limit import DeadLetterLimit
+from flows.formats.batch import FormatDecoder
+from flows.formats.conversion import Converter
 from flows.items import AtEnd, Claimed, Decoded, RawBatch, Read, Released
 from scoring.decoder import Decoder
 from scoring.events import EventBatch
+
+ALL_NATIVE: Mapping[int, Converter] = MappingProxyType({})
 
 
 class Decode:
@@ -14,11 +19,18 @@ class Decode:
 
     Args:
         limit: stops what shows a broken sender; None lets everything pass.
+        converters: by index in the order of settings, for topics of other formats.
     """
 
-    def __init__(self, decoder: Decoder, limit: DeadLetterLimit | None) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        limit: DeadLetterLimit | None,
+        converters: Mapping[int, Converter] = ALL_NATIVE,
+    ) -> None:
         self._decoder = decoder
         self._limit = limit
+        self._columns = FormatDecoder(self._native_columns, converters)
 
     def __call__(self, items: Sequence[Read]) -> list[Decoded]:
         """Decode one batch of items."""
@@ -52,7 +64,7 @@ class Decode:
         count = self._limit.admitted(decoded) if self._limit else len(decoded)
         return decoded if count == len(decoded) else self._columns(batch.head(count))
 
-    def _columns(self, batch: RawBatch) -> EventBatch:
+    def _native_columns(self, batch: RawBatch) -> EventBatch:
         return self._decoder.decode(
             batch.partition,
             batch.topic,

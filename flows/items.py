@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,9 @@ from scoring.erasure import Erasure
 from scoring.events import EnvelopeOf, EventBatch
 from sinks.claim import Claim
 from sinks.outbox import OutboxEntry
+
+HeadersOf = Callable[[int], Sequence[tuple[str, bytes | None]]]
+"""Answer the headers of a batch's row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class RawBatch:
         topic: index in the order of settings.
         offsets, ingest_time_ms: int64, one per value; the time Kafka gives the message.
         envelope_of: what each message has around its value.
+        headers_of: None where headers were not read.
     """
 
     partition: int
@@ -46,6 +50,7 @@ class RawBatch:
     offsets: npt.NDArray[np.int64]
     ingest_time_ms: npt.NDArray[np.int64]
     envelope_of: EnvelopeOf
+    headers_of: HeadersOf | None = None
 
     def head(self, count: int) -> RawBatch:
         """Answer the first messages."""

@@ -1,7 +1,7 @@
 """From Kafka's message objects to batches. This file is the only Python that touches every message."""
 
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Any
 
@@ -30,11 +30,17 @@ class Envelopes:
     """
 
     messages: Sequence[Any]
+    _known: dict[int, list[tuple[str, bytes | None]]] = field(default_factory=dict)
 
     def __call__(self, row: int) -> Envelope:
         """Answer the envelope of one message."""
-        message = self.messages[row]
-        return Envelope(message.key(), attempt_in(headers_of(message)))
+        return Envelope(self.messages[row].key(), attempt_in(self.headers(row)))
+
+    def headers(self, row: int) -> list[tuple[str, bytes | None]]:
+        """Answer the headers of one message, which can be asked for but once."""
+        if row not in self._known:
+            self._known[row] = headers_of(self.messages[row])
+        return self._known[row]
 
 
 def split(messages: Sequence[Any], topics: Mapping[str, int]) -> list[RawBatch | AtEnd]:
@@ -75,16 +81,18 @@ def _batches(messages: Sequence[Any], times: Int64s, topics: Mapping[str, int]) 
     runs: dict[int, list[slice]] = {}
     for first, last in pairwise(cuts):
         runs.setdefault(int(code[first]), []).append(slice(first, last))
-    return {
-        one: RawBatch(
+    batches = {}
+    for one, pieces in runs.items():
+        around = Envelopes(_joined(messages, pieces))
+        batches[one] = RawBatch(
             *divmod(one, len(topics)),
             values=_joined(values, pieces),
             offsets=np.concatenate([offsets[piece] for piece in pieces]),
             ingest_time_ms=np.concatenate([times[piece] for piece in pieces]),
-            envelope_of=Envelopes(_joined(messages, pieces)),
+            envelope_of=around,
+            headers_of=around.headers,
         )
-        for one, pieces in runs.items()
-    }
+    return batches
 
 
 def with_ends(

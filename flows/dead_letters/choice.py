@@ -54,8 +54,8 @@ def choose(letters: Iterable[Letter], inputs: Inputs, reasons: Collection[str]) 
     """
     Choose among all dead letters of the topic.
 
-    The same bytes in the same partition are the same event. Of those the last attempt stands for all: one
-    that was replayed and came back is not sent again as what it had been before.
+    The same bytes, and headers of an event, in the same partition are the same event. Of those the last attempt
+    stands for all: one that was replayed and came back is not sent again as what it had been before.
 
     Args:
         reasons: take only those; all when there are none.
@@ -84,5 +84,5 @@ def _name(letter: Letter) -> bytes:
     """Name a message by what it is and where it belongs."""
     source = letter.source
     where = f"{source.topic}/{source.partition}" if source else str(letter.place)
-    digest = blake2b(letter.value, digest_size=16, key=blake2b(where.encode(), digest_size=16).digest())
-    return digest.digest()
+    around = repr((where, letter.event_headers)).encode()
+    return blake2b(letter.value, digest_size=16, key=blake2b(around, digest_size=16).digest()).digest()

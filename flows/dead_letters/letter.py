@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
+from flows.formats.cloud_events import is_of_event
 from sinks.dead_letters import ORIGINAL_SIZE, attempt_in, headers_of
 
 
@@ -76,6 +77,11 @@ class Letter:
     def attempt(self) -> int:
         """Answer how often it had been replayed before."""
         return attempt_in(self.headers)
+
+    @property
+    def event_headers(self) -> list[tuple[str, bytes | None]]:
+        """Answer the headers that are part of the message itself: those of a CloudEvent."""
+        return [(name, value) for name, value in self.headers if is_of_event(name)]
 
     @property
     def original_size(self) -> int | None:

@@ -22,7 +22,7 @@ SETTINGS = {
 
 class LetterSender:
     """
-    Send the original key and bytes with a header that says which attempt this is.
+    Send the original key, bytes and headers of the event with a header that says which attempt this is.
 
     They go to the partition they came from: a shard is a partition, and a key may be missing or of no use.
 
@@ -48,7 +48,7 @@ class LetterSender:
                     key=letter.key,
                     value=letter.value,
                     partition=source.partition,
-                    headers=[(ATTEMPT, str(letter.attempt + 1).encode())],
+                    headers=[*letter.event_headers, (ATTEMPT, str(letter.attempt + 1).encode())],
                     on_delivery=partial(self._settle, letter.place),
                 )
             except BufferError:  # Confirmations make room.

@@ -47,6 +47,10 @@ def document(letter: Letter) -> dict[str, Any]:
         "offset": source and source.offset,
         "attempt": letter.attempt,
         "original_size": letter.original_size,
+        "headers": {
+            name: (text or b"").decode(errors="backslashreplace") for name, text in letter.event_headers
+        }
+        or None,
         **_spelled("key", letter.key),
         **_spelled("value", letter.value),
     }

@@ -63,8 +63,8 @@ class Sender:
         """Choose the partition of a key."""
         return zlib.crc32(key) % self._partitions
 
-    def send(self, messages: Iterable[Message]) -> int:
-        """Send and wait for the broker; answer how many."""
+    def send(self, messages: Iterable[Message], headers: Sequence[tuple[str, bytes]] = ()) -> int:
+        """Send and wait for the broker; answer how many. All get the same headers."""
         count = 0
         for message in messages:
             topic = self._names.get(message.topic, message.topic)
@@ -77,6 +77,7 @@ class Sender:
                 value=message.value,
                 partition=partition,
                 timestamp=message.ingest_time_ms,
+                headers=list(headers),
             )
             count += 1
             if count % 1_000 == 0:

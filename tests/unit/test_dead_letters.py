@@ -199,3 +199,18 @@ def test_usage__that_is_wrong_ends_with_2(arguments: list[str], capsys: pytest.C
         code = int(ended.code or 0)
     assert code == 2
     assert "dead-letters" in capsys.readouterr().err
+
+
+def test_replay__tells_cloud_events_apart_by_their_headers() -> None:
+    """Events whose payload is the same, or empty, are several where their headers differ, and keep these."""
+
+    def cloud_event(place: Place, event_id: bytes) -> Letter:
+        plain = stored(b"{}", PLACE, headers=list(letter().headers))
+        headers = [*plain.headers(), ("ce_id", event_id), ("content-type", b"application/json")]
+        return Letter.of(stored(b"{}", place, headers=headers))
+
+    letters = [cloud_event(Place(0, 0), b"a"), cloud_event(Place(0, 1), b"b"), cloud_event(Place(0, 2), b"a")]
+    assert choose(letters, INPUTS, ()).places == {Place(0, 1), Place(0, 2)}
+    assert letters[0].event_headers == [("ce_id", b"a"), ("content-type", b"application/json")]
+    assert document(letters[0])["headers"] == {"ce_id": "a", "content-type": "application/json"}
+    assert letter().event_headers == []

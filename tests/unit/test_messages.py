@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from flows.items import AtEnd, RawBatch
 from flows.membership import OffsetOutOfRange
-from flows.messages import NO_TIME_MS, split
+from flows.messages import NO_TIME_MS, Envelopes, split
 
 TOPICS = {"clickstream": 0, "orders": 1}
 
@@ -68,6 +68,24 @@ def test_split__keeps_key_and_attempt_for_those_who_ask() -> None:
     assert isinstance(odd, RawBatch)
     assert [even.envelope_of(row) for row in range(3)] == [(b"k0", 0), (b"k2", 2), (b"k4", 4)]
     assert [odd.envelope_of(row) for row in range(2)] == [(b"k1", 1), (b"k3", 3)]
+
+
+def test_split__asks_a_message_for_its_headers_once() -> None:
+    """Whoever reads headers before the envelope leaves them to it: confluent-kafka gives them but once."""
+
+    class OnceOnly:
+        def __init__(self) -> None:
+            self.left = [[("attempt", b"2"), ("ce_id", b"a")]]
+
+        def headers(self) -> list[tuple[str, bytes]]:
+            return self.left.pop()
+
+        def key(self) -> bytes:
+            return b"k"
+
+    around = Envelopes([OnceOnly()])
+    assert around.headers(0) == around.headers(0) == [("attempt", b"2"), ("ce_id", b"a")]
+    assert around(0) == (b"k", 2)
 
 
 def test_split__tells_the_end_only_where_it_still_is() -> None:

@@ -11,7 +11,7 @@ from config.schema_check import SCHEMAS
 from config.settings import load_settings
 
 
-@pytest.mark.parametrize("name", ["policy", "settings"])
+@pytest.mark.parametrize("name", ["policy", "settings", "format"])
 def test_schema__is_a_json_schema_that_refuses_unknown_keys(name: str) -> None:
     """The shipped schemas are sound, and every mapping in them is closed or says what it holds."""
     schema: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text())

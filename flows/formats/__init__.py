@@ -1,0 +1,1 @@
+"""Messages of other formats, read as native events by a field map before they are decoded."""
