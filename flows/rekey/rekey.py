@@ -4,7 +4,9 @@ This file runs `tierwise rekey`: it copies a topic, each message keyed by its `u
 A dataflow of one stage: read, key, write, all in one transaction. It needs neither the engine nor the store.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from confluent_kafka import KafkaException, Message
 
@@ -16,7 +18,7 @@ from flows.hop.target import Copy, CopyRefused, said
 from flows.log import log, take_over_logging
 from flows.patience import BrokerUnavailable
 from flows.rekey.topics import Route, check_route, prepare_target
-from flows.rekey.user_key import user_key
+from flows.rekey.user_key import key_reader
 from flows.stop import StopFlag
 from flows.topics import UnfitTopics
 
@@ -47,7 +49,8 @@ def rekey(
             until="the present end" if until_end else "stopped",
         )
         ends = Ends(route.source, route.target, group, partitioner, target.bytes_max)
-        hop = Hop("rekey", settings.kafka, ends, stop, keyed_by_user)
+        user_of = key_reader(settings.topics.formats.get(route.target), settings.event_bytes_max)
+        hop = Hop("rekey", settings.kafka, ends, stop, partial(keyed_by_user, user_of))
         stop.is_running = True
         hop.run(until_end=until_end)
         return DONE
@@ -59,14 +62,14 @@ def rekey(
     return FAILED
 
 
-def keyed_by_user(messages: Sequence[Message]) -> Iterator[Copy]:
+def keyed_by_user(user_of: Callable[[Any], bytes | None], messages: Sequence[Message]) -> Iterator[Copy]:
     """
     Give each message its user's key.
 
     One that nobody can be made out of is the worker's to set aside; it goes where it would.
     """
     for message in messages:
-        user_id = user_key(message.value())
+        user_id = user_of(message)
         kind = "kept_their_key" if user_id is None else "keyed_by_user"
         key = message.key() if user_id is None else user_id
         yield Copy(message, key, message.value(), message.headers(), kind)

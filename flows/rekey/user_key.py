@@ -1,7 +1,12 @@
 """Whose event a message is. This file reads the user id and nothing else, as the worker would read it."""
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
+from config.field_map import FieldMap
+from flows.formats.conversion import Converter
 from scoring.wire import USER_ID_BYTES_MAX, parse
 
 
@@ -10,6 +15,19 @@ class _Whose(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_Whose)
+
+
+def key_reader(field_map: FieldMap | None, event_bytes_max: int) -> Callable[[Any], bytes | None]:
+    """Answer what reads the user id of Kafka's messages in a format; None is the native one."""
+    if field_map is None:
+        return lambda message: user_key(message.value())
+    converter = Converter(field_map, currency="", event_bytes_max=event_bytes_max)
+
+    def read(message: Any) -> bytes | None:
+        headers = (message.headers() or ()) if converter.reads_headers else ()
+        return user_key(converter.convert(message.value(), headers).value)
+
+    return read
 
 
 def user_key(value: bytes | None) -> bytes | None:

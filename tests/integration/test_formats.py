@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import yaml
+from confluent_kafka import Producer
 
+from flows.dev.embedded import KafkaServer, create_topics
 from flows.dev.generator import Message
 from scoring.policy import Policy
 from scoring.wire import parse
 from tests.conftest import REPOSITORY
 from tests.integration.bench import Bench
 from tests.integration.outcome import DAY_MS, START_MS, assert_same, expected, read_all, story
+from tests.integration.rekey_process import Hop
 from tests.integration.worker_process import WorkerProcess
 
 NAMES = {
@@ -198,3 +202,29 @@ def replay(settings: Path) -> None:
     ]  # fmt: skip
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_rekey__keys_segment_calls_by_their_user(kafka: KafkaServer, prefix: str, tmp_path: Path) -> None:
+    """A copy that settings call a Segment topic is keyed by `userId`; anonymous calls keep their key."""
+    hop = Hop(kafka, prefix, tmp_path)
+    settings = yaml.safe_load(hop.settings.read_text(encoding="utf-8"))
+    settings["topics"]["formats"] = {hop.target: "segment"}
+    hop.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    create_topics(kafka.bootstrap, [hop.source], 2)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    for number in range(20):
+        event = {
+            "event_id": f"e{number}",
+            "user_id": f"u{number % 3}",
+            "type": "search",
+            "event_time": START_MS,
+        }
+        value = track({**event, "user_id": None} if number % 5 == 0 else event)
+        producer.produce(hop.source, key=b"call-%d" % number, value=value)
+    assert producer.flush(10) == 0
+    counts = hop.run_to_end()
+    assert (counts["copied"], counts["keyed_by_user"], counts["kept_their_key"]) == (20, 16, 4)
+    for copy in read_all(kafka, hop.target):
+        call = json.loads(copy.value())
+        number = int(call["messageId"].removeprefix("e"))
+        assert copy.key().decode() == (call["userId"] or f"call-{number}")

@@ -4,10 +4,12 @@ import json
 import random
 
 import pytest
+from confluent_kafka import Message
 
-from flows.rekey.user_key import user_key
+from flows.rekey.user_key import key_reader, user_key
 from scoring.wire import WireEvent, WireReader
 from tests.property.test_decoder_fast_path import good_message, mutated
+from tests.unit.golden_formats import Golden, decode, goldens, mutants, shipped
 from tests.unit.policies import shop_policy
 
 
@@ -49,3 +51,16 @@ def test_user_key__is_the_workers_user(seed: int) -> None:
 def test_user_key__of_odd_messages(value: bytes | None, key: bytes | None) -> None:
     """What only the checked parser reads is read; what no user can be made of has no key."""
     assert user_key(value) == key
+
+
+@pytest.mark.parametrize("golden", goldens(), ids=str)
+def test_key_reader__is_the_workers_user_in_every_format(golden: Golden) -> None:
+    """In another format, too, a copy has the key of the user whom the worker scores, and no key is wrong."""
+    values = [golden.value, *mutants(golden)]
+    decoded = decode(values, shipped(golden.format), [golden.headers] * len(values))
+    read = key_reader(shipped(golden.format), 65_536)
+    keys = [read(Message(topic="t", value=value, headers=list(golden.headers))) for value in values]
+    assert keys[0] == b"u-2041"
+    assert {
+        key for row, key in enumerate(keys) if not decoded.fate[row] and key != decoded.user(row)
+    } == set()

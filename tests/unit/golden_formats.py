@@ -1,9 +1,11 @@
 """Messages of other formats beside the native events they are. This file reads them, and decodes both."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +59,35 @@ def goldens() -> list[Golden]:
             )
         )
     return found
+
+
+def at(document: dict[str, Any], path: str, value: Any) -> bytes:
+    """Write a message with one place changed; ... removes it."""
+    changed = deepcopy(document)
+    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    here: Any = changed
+    for step in way:
+        here = here[step]
+    if value is ...:
+        del here[last]
+    else:
+        here[last] = value
+    return json.dumps(changed).encode()
+
+
+def mutants(golden: Golden) -> Iterator[bytes]:
+    """Put trouble into every place of a message, one at a time."""
+    document = json.loads(golden.value or b"{}")
+    for path in list(_paths(document)):
+        for trouble in (None, True, -1, 10**30, 0.1, "", "x", [], [None], {}, {"a": {"b": None}}, ...):
+            yield at(document, path, trouble)
+
+
+def _paths(here: Any, above: str = "") -> Iterator[str]:
+    items = here.items() if isinstance(here, dict) else enumerate(here) if isinstance(here, list) else ()
+    for key, value in items:
+        yield f"{above}{key}"
+        yield from _paths(value, f"{above}{key}.")
 
 
 def shipped(name: str) -> FieldMap:

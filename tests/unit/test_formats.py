@@ -1,8 +1,6 @@
 """Tests of messages of other formats: what each becomes, and what is set aside."""
 
 import json
-from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -21,7 +19,18 @@ from scoring.events import DeadLetter, Envelope, EventBatch, Reason
 from scoring.joined import joined
 from scoring.wire import parse
 from tests.unit.docs_examples import code_spans, example
-from tests.unit.golden_formats import FORMATS, POLICY, STAMP_MS, Golden, converter, decode, goldens, shipped
+from tests.unit.golden_formats import (
+    FORMATS,
+    POLICY,
+    STAMP_MS,
+    Golden,
+    at,
+    converter,
+    decode,
+    goldens,
+    mutants,
+    shipped,
+)
 from tests.unit.message_schemas import dead_letter_of, problems
 
 COLUMNS = (
@@ -38,20 +47,6 @@ BODY: dict[str, Any] = {
 }  # fmt: skip
 HEADERS = [("ce_specversion", b"1.0"), ("ce_id", b"a1"), ("ce_type", b"share"), ("ce_subject", b"u1")]
 TIMED = [*HEADERS, ("ce_time", b"2026-11-21T08:00:00Z")]
-
-
-def at(document: dict[str, Any], path: str, value: Any) -> bytes:
-    """Write a message with one place changed; ... removes it."""
-    changed = deepcopy(document)
-    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
-    here: Any = changed
-    for step in way:
-        here = here[step]
-    if value is ...:
-        del here[last]
-    else:
-        here[last] = value
-    return json.dumps(changed).encode()
 
 
 def reason_and_detail(value: bytes | None, field_map: FieldMap, headers: Any = ()) -> tuple[str, str]:
@@ -200,21 +195,6 @@ def test_cloudevents__what_is_wrong_has_its_reason(
     """The same for CloudEvents, where headers may be wrong as well."""
     found = reason_and_detail(value, shipped("cloudevents"), headers)
     assert (found[0], found[1][: len(detail)]) == (reason, detail)
-
-
-def mutants(golden: Golden) -> Iterator[bytes]:
-    """Put trouble into every place of a message, one at a time."""
-    document = json.loads(golden.value or b"{}")
-    for path in list(_paths(document)):
-        for trouble in (None, True, -1, 10**30, 0.1, "", "x", [], [None], {}, {"a": {"b": None}}, ...):
-            yield at(document, path, trouble)
-
-
-def _paths(here: Any, above: str = "") -> Iterator[str]:
-    items = here.items() if isinstance(here, dict) else enumerate(here) if isinstance(here, list) else ()
-    for key, value in items:
-        yield f"{above}{key}"
-        yield from _paths(value, f"{above}{key}.")
 
 
 @pytest.mark.parametrize("golden", goldens(), ids=str)
