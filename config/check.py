@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from config.format_check import format_problems
 from config.policy_file import PolicyError, load_policy
 from config.problems import ConfigError
 from config.settings import Settings, SettingsError, read_settings
@@ -17,13 +18,14 @@ def check(
     """Answer settings, policy and an error for each that has problems; the policy is None if it has any."""
     errors: list[ConfigError] = []
     settings, problems = read_settings(settings_path, environ)
-    if problems:
-        errors.append(SettingsError(settings.source, problems))
     policy = None
     try:
         policy = load_policy(settings.policy)
+        problems += format_problems(settings.topics.formats, policy)
     except PolicyError as error:
         errors.append(error)
+    if problems:
+        errors.insert(0, SettingsError(settings.source, problems))
     return settings, policy, errors
 
 

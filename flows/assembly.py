@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
+from config.format_check import unscored_types
 from config.policy_file import policy_to_document
 from config.redis_rules import redacted_url
 from config.settings import Settings
@@ -163,14 +164,22 @@ def assemble(
     if settings.dead_letter_limit and not accept_dead_letters:
         limit = DeadLetterLimit(topics, progress, measure)
     decoder = Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max)
-    converters = {
-        topics.index(topic): Converter(field_map, policy.currency, settings.event_bytes_max)
-        for topic, field_map in settings.topics.formats.items()
-    }
-    decode = Decode(decoder, limit, converters)
+    decode = Decode(decoder, limit, _converters(settings, policy))
     flow = build(Source(reader), decode, score, Write(writer), progress)
     membership.subscribe()
     return Assembly(flow, store, relay, reader, commit, emit, writer, progress)
+
+
+def _converters(settings: Settings, policy: Policy) -> dict[int, Converter]:
+    """Make what reads topics of other formats; say, once, which of their types are ignored."""
+    converters = {}
+    for topic, field_map in settings.topics.formats.items():
+        ignored = unscored_types(field_map, policy)
+        if ignored:
+            log("info", "types.unscored", topic=topic, format=field_map.source, types=ignored)
+        index = settings.topics.input.index(topic)
+        converters[index] = Converter(field_map, policy.currency, settings.event_bytes_max)
+    return converters
 
 
 def _reads_directly(settings: Settings) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.check import check, in_force
+from config.format_check import unscored_types
 from config.problems import ConfigError
 from config.settings import Settings
 from flows.measure import program_version
@@ -214,6 +215,10 @@ def _check(parsed: argparse.Namespace) -> int:
     settings, policy = found
     ok = f"ok: {settings.source} and {settings.policy} ({policy.name}@{policy.version})"
     print(f"# {ok}\n{in_force(settings)}" if parsed.show else ok)
+    mark = "# note" if parsed.show else "note"  # What is shown is YAML.
+    for topic, field_map in settings.topics.formats.items():
+        if ignored := unscored_types(field_map, policy):
+            print(f"{mark}: {topic} in {field_map.source}: the policy does not score {', '.join(ignored)}")
     return DONE
 
 

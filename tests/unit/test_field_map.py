@@ -13,6 +13,7 @@ from config.field_paths import Member, parse_path
 from config.schema_check import schema
 from config.settings import SettingsError
 from config.yaml_file import read_file
+from flows.cli import main
 from scoring.wire import RULES
 from tests.unit.settings_files import read, write
 
@@ -191,3 +192,32 @@ def test_settings__say_what_is_wrong_with_a_format(
     (line,) = [str(found) for found in caught.value.problems]
     assert problem in line
     assert [told for told in problems_of(write(elsewhere, text), {}) if problem in told]
+
+
+def test_check__misses_what_every_order_needs(elsewhere: Path) -> None:
+    """A map whose orders would all be set aside is refused, event by event; its other events are left in peace."""
+    events = {
+        "Bought": "order_paid",
+        "Returned": {"type": "order_refunded", "fields": {"amount": "b"}},
+        "Seen": "page_view",
+    }
+    own = {**PLAIN, "fields": fields(order_id="o"), "events": events}
+    (elsewhere / "shop.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    path = write(elsewhere, "topics: {formats: {orders: shop.yaml}}")
+    assert problems_of(path, {}) == [
+        f"{path}: $.topics.formats.orders: shop.yaml: $.events.Bought: order_paid needs amount, and no field says "
+        "where it stands"
+    ]
+
+
+def test_check__notes_types_that_the_policy_ignores(
+    elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A map may name more than a policy scores, so that is no problem; but a slip of the pen is seen."""
+    own = {**PLAIN, "events": {"Seen": "page_veiw", "Found": "search"}}
+    (elsewhere / "shop.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
+    path = write(elsewhere, "topics: {formats: {orders: shop.yaml, clickstream: segment}}")
+    assert main(["check", "--settings", str(path)]) == 0
+    ok, note = capsys.readouterr().out.splitlines()
+    assert ok.startswith("ok: ")
+    assert note == "note: orders in shop.yaml: the policy does not score page_veiw"
