@@ -55,9 +55,8 @@ def freeze_owner(world: World, count: int) -> None:
     world.begin()
 
     def injure() -> None:
-        frozen = world.worker
         world.await_live_moment()
-        started_s = time.monotonic()
+        frozen, started_s = world.worker, time.monotonic()
         has_hit = world.strike(partial(os.kill, frozen.pid, signal.SIGSTOP))
         world.start_worker()
         if has_hit:
@@ -135,6 +134,7 @@ def storm(world: World, count: int) -> None:
     def injure() -> None:
         nonlocal last
         time.sleep(world.random.uniform(*STORM_PAUSE_S))
+        world.aim()
         now = world.numbers()
         # Messages wait all the time while nobody is there yet: only who has written since can be hit.
         world.strike(partial(_stir, world), lambda: now != last)

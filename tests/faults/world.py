@@ -182,7 +182,11 @@ class World:
         time.sleep(self.random.uniform(0.0, 0.8))
         self.wait(lambda: self.unwritten() > 0, "traffic")
         time.sleep(self.random.uniform(0.0, 0.03))
-        if self.sabotage == "no_outbox":  # Hits that leave nothing in the outbox would prove nothing.
+        self.aim()
+
+    def aim(self) -> None:
+        """Wait, in a control without an outbox, for something in it: hits that leave nothing there prove nothing."""
+        if self.sabotage == "no_outbox":
             self.wait(lambda: self.bench.outbox() > 0, "a change in the outbox")
 
     def strike(self, act: Callable[[], object], is_live: Callable[[], bool] | None = None) -> bool:
