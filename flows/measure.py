@@ -18,7 +18,7 @@ from scoring.counters import Counters
 from scoring.events import EventBatch
 from scoring.policy import Policy
 from sinks.claim import Claim
-from sinks.metrics import Metrics
+from sinks.metrics import LookUp, Metrics
 
 if TYPE_CHECKING:  # Importing it compiles kernels, and metrics are served before that.
     from scoring.erasure import Erasure
@@ -73,6 +73,10 @@ class Measure:
         self._metrics.observe_visible(age_ms / 1000)
         if plan.partition in self._known:
             self._metrics.last_commit.labels(str(plan.partition)).set(now_ms / 1000)
+
+    def looked_up(self, of: LookUp, seconds: float) -> None:
+        """Note a look in the store that scoring waited for."""
+        self._metrics.lookup_seconds.labels(of).observe(seconds)
 
     def user_erased(self, erasure: Erasure) -> None:
         """Note a user who has left the store."""

@@ -1,8 +1,10 @@
 """This file is the score stage: it holds the shards that are ours, feeds them, and asks what they changed."""
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from flows.clock import Clock
 from flows.items import AtEnd, Claimed, Decoded, Due, Erased, Released, Scored, Tick
@@ -13,12 +15,14 @@ from scoring.events import EventBatch
 from scoring.shard import Shard
 from sinks.claim import Claim
 from sinks.errors import StoreFenced, StoreRolledBack, StoreUnavailable
+from sinks.metrics import LookUp
 from sinks.shard_store import ShardStore
 
 ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
+Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
 
@@ -156,12 +160,23 @@ class Score:
         claim, shard = held.claim, held.shard
         found: dict[bytes, bytes] = {}
         if user_ids and not self._is_ours(
-            claim, lambda: found.update(self._store.find_cold(claim, held.settled, user_ids))
+            claim,
+            lambda: found.update(
+                self._look("users", lambda: self._store.find_cold(claim, held.settled, user_ids))
+            ),
         ):
             self._held.pop(claim.partition)
             return False
         shard.take_back(list(found), list(found.values()))
         return True
+
+    def _look(self, of: LookUp, ask: Callable[[], Found]) -> Found:
+        """Look for something in the store, and note how long scoring waited for it."""
+        started_s = time.monotonic()
+        try:
+            return ask()
+        finally:
+            self._measure.looked_up(of, time.monotonic() - started_s)
 
     def _let_go(self) -> None:
         """Let users leave memory; to be called when the store has everything that was handed over."""
@@ -228,7 +243,7 @@ class Score:
         erased: list[Due] = []
         for held in list(self._held.values()):
             try:
-                requests = self._store.erase_requests(held.claim)
+                requests = self._look("erasures", partial(self._store.erase_requests, held.claim))
             except (
                 StoreUnavailable
             ) as error:  # The next commit waits for the store; this can wait for the next look.

@@ -186,10 +186,15 @@ _BOTTLENECK = Row(
             Query("rate(process_cpu_seconds_total{JOB}[$__rate_interval])", "{{instance}}"),
         ),
         lines(
-            "Time spent on commits",
-            "Share of its time that a worker waits for Redis. High while its CPU is idle: Redis, or the network.",
+            "Waiting for Redis",
+            "Share of its time that a worker waits for Redis: to take commits, or to look up users and requests."
+            " High while its CPU is idle: Redis, or the network.",
             "percentunit",
-            Query("rate(tierwise_commit_seconds_sum{JOB}[$__rate_interval])", "{{instance}}"),
+            Query("rate(tierwise_commit_seconds_sum{JOB}[$__rate_interval])", "{{instance}} commits"),
+            Query(
+                "sum by (instance) (rate(tierwise_lookup_seconds_sum{JOB}[$__rate_interval]))",
+                "{{instance}} look-ups",
+            ),
         ),
         lines(
             "Backlog",

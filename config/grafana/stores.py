@@ -98,6 +98,20 @@ _REDIS = Row(
             ),
         ),
         lines(
+            "Duration of a look-up",
+            "How long scoring waits for Redis to find users at rest of whom a message came, or requests to erase.",
+            "s",
+            *quantiles("tierwise_lookup_seconds"),
+            width=12,
+        ),
+        lines(
+            "Look-ups",
+            "Looks of scoring into Redis each second: for users at rest, and twice for each partition for erasures.",
+            "cps",
+            Query("sum by (of) (rate(tierwise_lookup_seconds_count{JOB}[$__rate_interval]))", "{{of}}"),
+            width=12,
+        ),
+        lines(
             "Trouble",
             "Each second: shards fenced, shards reloaded, and commits that failed, by the kind of error.",
             "cps",

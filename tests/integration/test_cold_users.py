@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sinks.stored_row import read_stored_row
 from tests.integration.bench import Bench
 from tests.integration.outcome import DAY_MS, START_MS, assert_same, expected
 from tests.integration.test_erase import keys_that_name
+from tests.integration.test_worker_metrics import Scrape
 from tests.integration.worker_process import WorkerProcess
 
 PROGRAM = ("tests.integration.quick_to_forget",)
@@ -158,6 +160,8 @@ def test_cold_users__leave_memory_and_come_back_as_they_were(
         silence.send(visits(2, seed=2, users=USERS // 2))
         silence.wait_done(worker)
         assert worker.metric("messages_duplicate_total") == len(first)
+        scrape = Scrape(worker, one_topic.prefix)
+        assert re.search(r'lookup_seconds_count{of="users"} [1-9]', scrape.text)
         silence.send_noon(3)
         silence.wait_done(worker)
         silence.wait_gone(worker)
