@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from flows.dev.dashboards.board import Board, View, ask
+from flows.dev.dashboards.draw import look_at
 from flows.dev.dashboards.live import LiveShop
+from flows.dev.dashboards.picture import draw_page
 from flows.dev.dashboards.prometheus import JOB, PrometheusServer, Series, find_prometheus
 from flows.dev.stack import PARTITIONS
 
@@ -122,3 +124,15 @@ def test_alerts__that_fire_are_counted(prometheus: PrometheusServer) -> None:
     assert found[0].points[0][1] == 1
     other = View(chosen.start_s, chosen.end_s, 1, RATE_SPAN_S, {"job": "another", "partition": ".*"})
     assert ask(prometheus, panel["targets"][0], other)[0].points[0][1] == 0
+
+
+def test_picture__is_drawn_from_live_data(prometheus: PrometheusServer) -> None:
+    """The overview as it stands now has a value in every panel, and a name for every series."""
+    now_s = time.time()
+    look = look_at(BOARDS["overview"], prometheus, now_s - SPAN_S, now_s)
+    assert all(name for found in look.found.values() for name, _ in found)
+    assert look.chosen == f"Job: {JOB}, Partition: All"
+    assert look.marks
+    page = draw_page(BOARDS["overview"].document, look, ["drawn by a test"])
+    assert page.count("<polyline") >= len([one for one in PANELS if one[0] == "overview"]) / 2
+    assert "No data" not in page

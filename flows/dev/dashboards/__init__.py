@@ -1,1 +1,1 @@
-"""The dashboards of config/grafana without Grafana: live.py feeds a Prometheus, board.py asks it as they do."""
+"""The dashboards of config/grafana without Grafana: live.py feeds a Prometheus, board.py asks it, draw.py draws."""

@@ -11,6 +11,7 @@ from typing import Self
 
 from flows.dev.dashboards.prometheus import JOB, PrometheusServer, start_prometheus
 from flows.dev.demo import SEED, STORY_MS, USERS
+from flows.dev.embedded import ValkeyServer
 from flows.dev.generator import Message, generate
 from flows.dev.load import Loader
 from flows.dev.stack import Stack
@@ -30,10 +31,12 @@ class LiveShop:
 
     Attributes:
         prometheus: scrapes the worker every second, with our rules.
+        store: what the worker writes to, perhaps to be frozen.
         loader: what is sent; ends by itself or with us.
     """
 
     prometheus: PrometheusServer
+    store: ValkeyServer
     loader: Loader
 
     def __init__(self, events: int, rate: float, *, drill: bool = False) -> None:
@@ -44,6 +47,7 @@ class LiveShop:
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             stack = exits.enter_context(Stack(overrides={"watermark": {"idle_after": "never"}}))
+            self.store = stack.valkey
             worker = stack.start_worker()
             folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="tierwise-prometheus-")))
             self.prometheus = exits.enter_context(
