@@ -42,7 +42,7 @@ class StructuralProblems:
 
 @cache
 def schema(name: str) -> dict[str, Any]:
-    """Answer a shipped JSON Schema: `policy`, `settings`, `format`; of messages `event`, `change`, `dead-letter`."""
+    """Answer a shipped JSON Schema: `policy`, `settings`, `format`, or of a message `event`, `change` and so on."""
     loaded: dict[str, Any] = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
     return loaded
 

@@ -13,6 +13,7 @@ from config.format_settings import read_formats
 from config.kafka_rules import is_secret, read_kafka
 from config.problems import ConfigError, Problem
 from config.redis_rules import read_redis_url, redacted_url
+from config.webhook_settings import WebhookSettings, read_webhooks
 from config.yaml_file import read_file
 
 SETTINGS_FILE_DEFAULT = Path("tierwise.yaml")
@@ -81,6 +82,7 @@ class Settings:
     event_bytes_max: int
     dead_letter_limit: bool
     direct_reading: bool
+    webhooks: WebhookSettings
 
     def redacted(self) -> dict[str, Any]:
         """Answer the settings as their file would say them, passwords and keys hidden."""
@@ -109,6 +111,7 @@ class Settings:
             "event_bytes_max": self.event_bytes_max,
             "dead_letter_limit": "on" if self.dead_letter_limit else "off",
             "direct_reading": "on" if self.direct_reading else "off",
+            "webhooks": self.webhooks.redacted(),
         }
 
 
@@ -139,12 +142,13 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> tuple[Settin
 
 def _settings_of(draft: Draft, path: Path | None) -> Settings:
     prefix = draft.value("prefix", default="tierwise")
+    topics = _read_topics(draft, prefix, path)
     return Settings(
         source="the environment" if path is None else str(path),
         prefix=prefix,
         kafka=read_kafka(draft, KAFKA_DEFAULTS),
         group=draft.value("group", default=prefix),
-        topics=_read_topics(draft, prefix, path),
+        topics=topics,
         redis=RedisSettings(read_redis_url(draft)),
         policy=_read_policy_path(draft, path),
         commit_interval_ms=_read_commit_interval(draft),
@@ -159,6 +163,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         event_bytes_max=int(draft.value("event_bytes_max", default=65536)),
         dead_letter_limit=draft.value("dead_letter_limit", default="off") == "on",
         direct_reading=draft.value("direct_reading", default="on") == "on",
+        webhooks=read_webhooks(draft, prefix, (*topics.input, topics.changes, topics.dead_letters)),
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from config.check import check, in_force
 from config.format_check import unscored_types
 from config.problems import ConfigError
-from config.settings import Settings
+from config.settings import Settings, SettingsError, load_settings
 from flows.measure import program_version
 from flows.start_offsets import GAP_POLICIES, REFUSE
 from scoring.policy import Policy
@@ -54,6 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_dead_letters(commands)
     _add_rekey(commands)
     _add_profiles(commands)
+    _add_webhooks(commands)
     _add_dev(commands)
     return parser
 
@@ -161,6 +162,25 @@ def _add_profiles(commands: "Commands") -> None:
     command.set_defaults(run=run_profiles)
 
 
+def _add_webhooks(commands: "Commands") -> None:
+    from flows.webhooks.arguments import TEXT, add_deliver
+    from flows.webhooks.command import ACTIONS
+
+    command = _command(commands, "webhooks", "deliver changes to HTTP endpoints", TEXT)
+    add_deliver(command)
+    _add_settings(command)
+    command.set_defaults(run=_webhooks, act=None)
+    inner = command.add_subparsers(title="commands", metavar="COMMAND")
+    for action in ACTIONS:
+        one = _command(inner, action.name, action.summary, action.text)
+        action.add_arguments(one)
+        # Without a default of its own, so that the option may also stand before the command.
+        one.add_argument(
+            "--settings", type=Path, metavar="FILE", help=SETTINGS_TEXT, default=argparse.SUPPRESS
+        )
+        one.set_defaults(act=action.act)
+
+
 def _add_dev(commands: "Commands") -> None:
     command = _command(commands, "dev", "servers for working on tierwise", "Servers for working on tierwise.")
     inner = command.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -256,6 +276,17 @@ def _dead_letters(parsed: argparse.Namespace) -> int:
     from flows.dead_letters.command import run
 
     return run(found[0], parsed)
+
+
+def _webhooks(parsed: argparse.Namespace) -> int:
+    try:
+        settings = load_settings(parsed.settings, os.environ)
+    except SettingsError as error:  # The policy is none of its business.
+        _print_problems([error])
+        return WRONG
+    from flows.webhooks import command
+
+    return command.run(settings, parsed) if parsed.act is None else command.act(settings, parsed)
 
 
 def _checked(path: Path | None) -> tuple[Settings, Policy] | None:

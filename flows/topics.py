@@ -42,7 +42,7 @@ def check_topics(
             "user_id, and name NEW_TOPIC in its place"
         )
     partitions = next(iter(counts.values()))
-    _create(admin, [topic for topic in outputs if topic not in found], partitions)
+    create_topics(admin, [topic for topic in outputs if topic not in found], partitions)
     return partitions
 
 
@@ -52,7 +52,7 @@ def partition_counts(admin: Admin, wait_s: float = BROKER_WAIT_S) -> dict[str, i
     return {name: len(topic.partitions) for name, topic in metadata.topics.items() if not topic.error}
 
 
-def _create(admin: AdminClient, topics: Sequence[str], partitions: int) -> None:
+def create_topics(admin: AdminClient, topics: Sequence[str], partitions: int) -> None:
     """Create topics with the broker's own replication; another worker may be doing the same."""
     if not topics:
         return

@@ -41,11 +41,16 @@ def _add_filters(command: argparse.ArgumentParser) -> None:
         metavar="REASON",
         help=f"only those set aside for it; may be repeated: {', '.join(reason.label for reason in Reason)}",
     )
+    add_since(command, "set aside")
+
+
+def add_since(command: argparse.ArgumentParser, done: str) -> None:
+    """Declare the option for the time since which something was done."""
     command.add_argument(
         "--since",
         type=_time_ms,
         metavar="TIME",
-        help="only those set aside since 2026-11-21T08:00:00Z, or since 2h ago",
+        help=f"only those {done} since 2026-11-21T08:00:00Z, or since 2h ago",
     )
 
 

@@ -31,10 +31,13 @@ class LetterReader:
 
     The consumer is assigned by hand: it has the workers' group, for which it may need the right to read, but
     is no member of it.
+
+    Args:
+        topic: another one than that of dead letters, and the setting that names it.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._topic = settings.topics.dead_letters
+    def __init__(self, settings: Settings, topic: tuple[str, str] | None = None) -> None:
+        self._topic, self._setting = topic or (settings.topics.dead_letters, "topics.dead_letters")
         self._servers = settings.kafka.get("bootstrap.servers")
         self._heard = Heard()
         self._consumer = open_consumer(settings.kafka, settings.group, self._heard)
@@ -109,8 +112,8 @@ class LetterReader:
         count = self.partition_counts().get(self._topic)
         if count is None:
             raise LettersUnreadable(
-                f"{self._topic}: no such topic at {self._servers}; a worker makes it when it starts "
-                "(settings: topics.dead_letters)"
+                f"{self._topic}: no such topic at {self._servers}; its writer makes it when it starts "
+                f"(settings: {self._setting})"
             )
         return count
 

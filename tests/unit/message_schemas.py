@@ -9,7 +9,7 @@ from referencing import Registry, Resource
 from config.schema_check import schema
 from sinks.outbox import OutboxEntry
 
-NAMES = ("event", "change", "dead-letter", "profile")
+NAMES = ("event", "change", "dead-letter", "profile", "webhook")
 
 
 @cache

@@ -101,10 +101,11 @@ def test_asyncapi__uses_all_that_it_defines() -> None:
 
 
 def test_asyncapi__topics_are_those_of_the_default_settings() -> None:
-    """The addresses are what a worker uses when nobody says otherwise; it reads the first and writes the rest."""
-    topics = read_settings(ROOT / "docs" / "no-such-file.yaml", {})[0].topics
+    """The addresses are what is used when nobody says otherwise; the first are read, the rest written."""
+    settings = read_settings(ROOT / "docs" / "no-such-file.yaml", {})[0]
+    topics, parked = settings.topics, settings.webhooks.parked
     addresses = {name: channel["address"] for name, channel in DOCUMENT["channels"].items()}
-    written = [topics.changes, topics.dead_letters, "tierwise.profiles"]
+    written = [topics.changes, topics.dead_letters, "tierwise.profiles", parked]
     assert [*addresses.values()] == [*topics.input, *written]
     for operation in DOCUMENT["operations"].values():
         address = resolved(operation["channel"]["$ref"])["address"]

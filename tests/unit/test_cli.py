@@ -14,8 +14,16 @@ from tests.conftest import REPOSITORY
 
 GOOD = "prefix: shop\n"
 BAD_SETTINGS = "prefix: shop\ncommit_intervall: 1s\nallowed_lateness: 14 dyas\n"
-COMMANDS = ("run", "demo", "check", "explain", "dead-letters", "rekey", "dev")
-INNER = ("dead-letters list", "dead-letters show", "dead-letters replay", "dev up", "dev load")
+COMMANDS = ("run", "demo", "check", "explain", "dead-letters", "rekey", "profiles", "webhooks", "dev")
+INNER = (
+    "dead-letters list",
+    "dead-letters show",
+    "dead-letters replay",
+    "webhooks list",
+    "webhooks resend",
+    "dev up",
+    "dev load",
+)
 REKEY = ["--from", "raw", "--to", "keyed"]
 BAD_POLICY = "policy: p\nversion: 1\ncurrency: XXL\nevents: {}\n"
 
@@ -117,7 +125,16 @@ def test_check__names_every_problem_of_both_files(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["explain", "u1"], ["dead-letters", "list"], ["rekey", *REKEY], ["dev", "load"]]
+    "command",
+    [
+        ["run"],
+        ["explain", "u1"],
+        ["dead-letters", "list"],
+        ["rekey", *REKEY],
+        ["profiles"],
+        ["webhooks"],
+        ["dev", "load"],
+    ],
 )
 def test_commands__do_not_start_with_wrong_settings(
     command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

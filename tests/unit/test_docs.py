@@ -14,6 +14,7 @@ from config.policy_file import load_policy, parse_policy
 from config.schema_check import schema
 from config.settings import read_settings
 from config.yaml_file import read_document
+from flows.webhooks.metrics import WebhookMetrics
 from scoring.events import DeadLetter, Envelope, LadderChange, Reason
 from scoring.state import CAUSES
 from sinks.change_topic import entry_of
@@ -267,8 +268,11 @@ def test_documents__links_lead_somewhere() -> None:
 
 
 def test_documents__metrics_that_they_name_exist() -> None:
-    """Every metric in a document is one that the worker serves."""
-    families = Metrics("tierwise").registry.collect()
+    """Every metric in a document is one that a process serves."""
+    families = [
+        *Metrics("tierwise").registry.collect(),
+        *WebhookMetrics("tierwise", "1", ["one"]).registry.collect(),
+    ]
     served = {name for family in families for name in (family.name, f"{family.name}_total")}
     for path in DOCUMENTS:
         named = set(re.findall(r"`(tierwise_\w+)`", path.read_text(encoding="utf-8")))

@@ -36,6 +36,12 @@ OURS = {
     "event_bytes_max": 65536,
     "dead_letter_limit": "off",
     "direct_reading": "on",
+    "webhooks": {
+        "endpoints": {},
+        "parked": "tierwise.webhooks-parked",
+        "retry_plan": ["0s", "5s", "5m", "30m", "2h", "5h", "10h", "14h", "20h", "1d"],
+        "pending_max": 1000,
+    },
 }
 
 
