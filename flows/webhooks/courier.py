@@ -8,10 +8,11 @@ from config.webhook_settings import Endpoint
 from flows.clock import Clock
 from flows.log import log
 from flows.stop import StopFlag
-from flows.webhooks.change import is_wanted, read_change
+from flows.webhooks.change import Change, is_wanted, read_change
 from flows.webhooks.lanes import Delivery, Lanes
 from flows.webhooks.ledger import Ledger
 from flows.webhooks.metrics import WebhookMetrics
+from flows.webhooks.notes import Tried
 from flows.webhooks.parked import CROWDED_OUT, DEAD, GONE, PLAN_USED_UP
 from flows.webhooks.parking import Parking
 from flows.webhooks.reader import ChangeReader
@@ -124,15 +125,27 @@ class Courier:
     def _take_in(self) -> None:
         self._make_room()
         messages = self._reader.read(min(max(self._room(), 1), READ_COUNT), self._idle_s())
-        now_ms = self._clock.wall_ms()
         for message in messages:
+            self._take_in_one(message)
+
+    def _take_in_one(self, message: Any) -> None:
+        partition, offset = message.partition(), message.offset()
+        delivery = None
+        if not self._ledger.is_settled(partition, offset):
             change = read_change(message)
-            is_open = change is not None and is_wanted(change, self._endpoint)
-            self._ledger.read(message.partition(), message.offset(), is_open=is_open)
-            if change is not None and is_open:
-                self._lanes.add(Delivery(change, now_ms + (self._plan.delay_ms(0) or 0)))
+            if change is not None and is_wanted(change, self._endpoint):
+                delivery = self._delivery(change, self._ledger.tried(partition, offset))
             else:
                 self._metrics.filtered.labels(self._endpoint.name).inc()
+        self._ledger.read(partition, offset, delivery)
+        if delivery is not None:
+            self._lanes.add(delivery)
+
+    def _delivery(self, change: Change, tried: Tried | None) -> Delivery:
+        """Begin a delivery, or go on where it was before a restart."""
+        if tried is not None:
+            return Delivery(change, tried.planned_ms, tried.attempts, tried.first_try_ms)
+        return Delivery(change, self._clock.wall_ms() + (self._plan.delay_ms(0) or 0))
 
     def _make_room(self) -> None:
         """Read on only while there is room; what an endpoint refuses must not take the room of all others."""

@@ -10,6 +10,7 @@ from flows.log import log
 from flows.membership import UNREADABLE
 from flows.patience import patiently
 from flows.webhooks.ledger import Ledger, Mark
+from flows.webhooks.notes import NOTE_SIZE_MAX
 
 ATTEMPT_S = 5.0
 BROKER_WAIT_S = 60.0
@@ -61,6 +62,7 @@ class ChangeReader:
         self._has_changed = False
         self._is_paused = False
         self.is_assigned = False
+        self._note_size_max = NOTE_SIZE_MAX
 
     def join(self) -> None:
         """Join the group; the first assignment arrives during a later read."""
@@ -92,17 +94,18 @@ class ChangeReader:
 
     def commit(self, *, wait: bool) -> None:
         """Tell the group how far everything is settled; what it does not hear of is delivered again."""
-        if not (marks := self._ledger.news()):
-            return
-        offsets = [TopicPartition(self._topic, mark.partition, mark.offset) for mark in marks]
-        try:
-            if wait:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
-                self._ledger.committed(marks)
-            else:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            log("warn", "offsets.uncommitted", group=self._group, error=error.args[0].str())
+        while marks := self._ledger.news(self._note_size_max):
+            offsets = [self._spot(mark) for mark in marks]
+            try:
+                if not wait:
+                    self._consumer.commit(offsets=offsets, asynchronous=True)
+                    return
+                for one in self._consumer.commit(offsets=offsets, asynchronous=False):
+                    if one.error:
+                        raise KafkaException(one.error)
+            except KafkaException as error:
+                if not self._is_shorter(error.args[0]):
+                    return
 
     def leave(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -111,9 +114,16 @@ class ChangeReader:
     def _on_commit(self, error: KafkaError | None, committed: list[TopicPartition]) -> None:
         failed = error or next((one.error for one in committed if one.error), None)
         if failed is not None:
-            log("warn", "offsets.uncommitted", group=self._group, error=failed.str())
-            return
-        self._ledger.committed(Mark(one.partition, one.offset) for one in committed)
+            self._is_shorter(failed)
+
+    def _is_shorter(self, error: KafkaError) -> bool:
+        """Take in why a commit failed; tell whether the next one has a shorter note and may succeed."""
+        self._ledger.forget_told()
+        if error.code() == KafkaError.OFFSET_METADATA_TOO_LARGE and self._note_size_max:
+            self._note_size_max //= 2
+            return True
+        log("warn", "offsets.uncommitted", group=self._group, error=error.str())
+        return False
 
     def _assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
         partitions = sorted(one.partition for one in assigned)
@@ -151,7 +161,7 @@ class ChangeReader:
         known = self._known(asked) if asked else []
         marks = [self._start(one, is_refused=one.partition == refused) for one in known]
         self._ledger.begin(marks)
-        self._consumer.assign([TopicPartition(self._topic, *mark) for mark in marks])
+        self._consumer.assign([TopicPartition(self._topic, mark.partition, mark.offset) for mark in marks])
 
     def _known(self, asked: list[TopicPartition]) -> list[TopicPartition]:
         return patiently(lambda: self._consumer.committed(asked, timeout=ATTEMPT_S), BROKER_WAIT_S)
@@ -163,11 +173,8 @@ class ChangeReader:
         low, high = self._bounds(committed.partition)
         offset = committed.offset
         if offset < 0:
-            offset = high if self._starts_at_end else low
-            # Told at once: what comes from here on must not be skipped by the next start.
-            first = [TopicPartition(self._topic, committed.partition, offset)]
-            patiently(lambda: self._consumer.commit(offsets=first, asynchronous=False), BROKER_WAIT_S)
-        elif offset < low or is_refused:
+            return self._settled_start(committed.partition, high if self._starts_at_end else low)
+        if offset < low or is_refused:
             log(
                 "error",
                 "changes.lost",
@@ -179,8 +186,14 @@ class ChangeReader:
                 messages=low - offset if offset < low else "unknown, the topic was made anew",
             )
             self._on_gap(max(0, low - offset))
-            offset = low
-        return Mark(committed.partition, offset)
+            return self._settled_start(committed.partition, low)
+        return Mark(committed.partition, offset, committed.metadata or "")
+
+    def _settled_start(self, partition: int, offset: int) -> Mark:
+        """Tell the group a first offset at once: what comes from there on must not be skipped by the next start."""
+        spots = [TopicPartition(self._topic, partition, offset)]
+        patiently(lambda: self._consumer.commit(offsets=spots, asynchronous=False), BROKER_WAIT_S)
+        return Mark(partition, offset)
 
     def _bounds(self, partition: int) -> tuple[int, int]:
         spot = TopicPartition(self._topic, partition)
@@ -201,6 +214,9 @@ class ChangeReader:
             raise KafkaException(error)
         else:
             log("warn", "consumer.failed", group=self._group, partition=partition, error=error.str())
+
+    def _spot(self, mark: Mark) -> TopicPartition:
+        return TopicPartition(self._topic, mark.partition, mark.offset, mark.note)
 
     def _spots(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]

@@ -17,12 +17,11 @@ from confluent_kafka import Producer
 
 from flows.dead_letters.letter import Letter
 from flows.dev.child import Child, free_port
-from flows.dev.embedded import KafkaServer
 from flows.dev.worker_metrics import fetch_metrics
 from scoring.events import LadderChange
 from sinks.change_topic import entry_of, tombstone_of
 from tests.conftest import REPOSITORY, Topics
-from tests.integration.outcome import read_all
+from tests.integration.outcome import Broker, read_all
 from tests.integration.worker_process import QUICK_GROUP
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -150,7 +149,7 @@ class WebhookProcess:
 class Hooks:
     """The change topic of one test, and what was sent to it."""
 
-    kafka: KafkaServer
+    kafka: Broker
     topics: Topics
     prefix: str
     folder: Path
@@ -201,6 +200,10 @@ class Hooks:
         self._send(b"u", b"\xff{", (("ce_id", b"u:1"), ("ce_type", b"x")))
         self._send(b"u", b'{"user_id": "u", "seq": 1}', ())
         assert self._producer.flush(20) == 0
+
+    def changes(self) -> list[Any]:
+        """Read the change topic."""
+        return read_all(self.kafka, self.topics.changes)
 
     def letters(self) -> list[Letter]:
         """Read the topic of parked changes; a user's in order."""

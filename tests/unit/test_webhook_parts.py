@@ -1,11 +1,14 @@
 """The parts of `tierwise webhooks`: signatures, filters, the plan, the order of users, and what is settled."""
 
 import base64
+import contextlib
 import dataclasses
 import hmac
 import math
 import random
 import re
+import socket
+import threading
 from collections import defaultdict
 from email.utils import formatdate
 from ipaddress import ip_network
@@ -22,6 +25,7 @@ from flows.webhooks.change import Change, is_wanted
 from flows.webhooks.lanes import Delivery, Lanes
 from flows.webhooks.ledger import Ledger, Mark
 from flows.webhooks.network import AddressRefused, checked_addresses
+from flows.webhooks.notes import NOTE_SIZE_MAX, Tried
 from flows.webhooks.parked import Filter, still_parked
 from flows.webhooks.request import Poster
 from flows.webhooks.retry_plan import JITTER, RetryPlan, retry_after_s
@@ -188,19 +192,42 @@ def test_ledger__commits_up_to_the_oldest_that_is_open() -> None:
     """An offset is told only when nothing before it is open, whatever was settled behind."""
     ledger = Ledger()
     ledger.begin([Mark(0, 100), Mark(1, 5)])
-    assert ledger.news() == []
+    assert ledger.news(0) == []
     for offset in (100, 102, 103):
-        ledger.read(0, offset, is_open=offset != 103)
-    ledger.read(1, 5, is_open=False)
-    assert ledger.news() == [Mark(1, 6)]
+        ledger.read(0, offset, None if offset == 103 else delivery("a", offset))
+    ledger.read(1, 5, None)
+    assert ledger.news(0) == [Mark(1, 6)]
     ledger.settle(0, 102)
-    assert ledger.news() == [Mark(1, 6)]
+    assert ledger.news(0) == []
     ledger.settle(0, 100)
-    assert ledger.news() == [Mark(0, 104), Mark(1, 6)]
-    ledger.committed([Mark(0, 104), Mark(7, 1)])
-    assert ledger.news() == [Mark(1, 6)]
+    assert ledger.news(0) == [Mark(0, 104)]
+    ledger.forget_told()
+    assert ledger.news(0) == [Mark(0, 104), Mark(1, 6)]
     ledger.drop([1])
-    assert (ledger.news(), ledger.partitions) == ([], [0])
+    assert (ledger.news(0), ledger.partitions) == ([], [0])
+
+
+def test_ledger__knows_after_a_restart_what_was_settled_and_how_often_tried() -> None:
+    """What is noted beside an offset is taken up again, also when the next restart comes before all is read."""
+    ledger = Ledger()
+    ledger.begin([Mark(0, 10)])
+    made = {offset: delivery("a", offset) for offset in (10, 12, 14)}
+    for offset in range(10, 16):
+        ledger.read(0, offset, made.get(offset))
+    made[12].attempts, made[12].first_try_ms, made[12].planned_ms = 2, 5_000.0, 9_000.0
+    ledger.settle(0, 10)
+    (mark,) = ledger.news(NOTE_SIZE_MAX)
+    assert mark.offset == 12
+    for _ in range(2):
+        ledger.begin([mark])
+        assert [offset for offset in range(12, 17) if ledger.is_settled(0, offset)] == [13, 15]
+        assert (ledger.tried(0, 12), ledger.tried(0, 14)) == (Tried(2, 5_000.0, 9_000.0), None)
+        ledger.read(0, 12, made[12])
+        assert ledger.news(NOTE_SIZE_MAX) == []
+    ledger.settle(0, 12)
+    (mark,) = ledger.news(NOTE_SIZE_MAX)
+    ledger.begin([mark])
+    assert [offset for offset in range(13, 17) if ledger.is_settled(0, offset)] == [13, 15]
 
 
 def test_addresses__one_that_is_not_allowed_refuses_the_name() -> None:
@@ -224,6 +251,30 @@ def test_post__connects_to_nothing_that_was_not_checked() -> None:
     answer = Poster(ENDPOINT, "test", lambda *_: next(answers)).post("u1:1", b"{}")
     assert (answer.failure, answer.status) == ("address", 0)
     assert next(answers) == ["93.184.216.34"]
+
+
+def test_post__an_answer_in_drops_ends_with_the_time() -> None:
+    """The limit is one for the whole exchange: a byte every now and then does not begin it anew."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+
+        def drip() -> None:
+            opened, _ = server.accept()
+            with opened, contextlib.suppress(OSError):
+                opened.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.wait(0.05):
+                    opened.sendall(b"x")
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        url = parse_url(f"http://127.0.0.1:{server.getsockname()[1]}/")
+        slow = dataclasses.replace(
+            ENDPOINT, url=url, allow_private=(ip_network("127.0.0.0/8"),), timeout_ms=300
+        )
+        answer = Poster(slow, "test").post("u1:1", b"{}")
+        over.set()
+        thread.join()
+    assert (answer.failure, answer.status) == ("timeout", 0)
 
 
 def letter(offset: int, key: bytes, value: bytes = b"{}", **headers: str) -> Letter:
