@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.image.dockerfile import Instruction, Stage
 
 SYSTEM = ("/bin", "/sbin", "/lib", "/lib64")
-FROM_HOST = ("/usr", sys.base_prefix)
+FROM_HOST = tuple(dict.fromkeys(("/usr", sys.base_prefix)))
 NETWORK = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/pip.conf", "/etc/ssl")
 BASE_PATH = "/base/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 OF_THE_BUILDER = re.compile(r"PIP_(?!NO_CACHE_DIR|DISABLE)\w+|\w*SSL_\w+|\w+_CA_BUNDLE|\w+_(proxy|PROXY)")
