@@ -1,6 +1,5 @@
 """This file asks every question of every dashboard on a real Prometheus that looks at a live worker."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +11,11 @@ from flows.dev.dashboards.board import Board, View, ask
 from flows.dev.dashboards.draw import look_at
 from flows.dev.dashboards.live import LiveShop
 from flows.dev.dashboards.picture import draw_page
-from flows.dev.dashboards.prometheus import JOB, PrometheusServer, Series, find_prometheus
+from flows.dev.dashboards.prometheus import JOB, PrometheusServer, Series
 from flows.dev.stack import PARTITIONS
+from tests.prometheus_tools import needed_program
 
 NAMES = ("overview", "population", "stores")
-REQUIRED = "TIERWISE_REQUIRE_PROMTOOL"
 EVENTS, RATE = 90_000, 1_500.0
 SPAN_S, RATE_SPAN_S = 60, 15
 ANSWER_DEADLINE_S = 45.0
@@ -27,11 +26,7 @@ PANELS = [(name, panel) for name, board in BOARDS.items() for panel in board.pan
 @pytest.fixture(scope="module")
 def prometheus() -> Iterator[PrometheusServer]:
     """Run a worker under load with a Prometheus that looks at it; skip where there is none, or in CI fail."""
-    if find_prometheus() is None:
-        reason = "dashboards need prometheus (Debian: prometheus), not found on this machine"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{reason}, and {REQUIRED} is set")
-        pytest.skip(reason)
+    needed_program("prometheus")
     with LiveShop(EVENTS, RATE, drill=True) as live:
         yield live.prometheus
         live.check()

@@ -1,8 +1,6 @@
 """This file holds metrics, alerts and the runbook to each other, and has Prometheus's own tool look at them."""
 
-import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -12,26 +10,20 @@ import yaml
 from prometheus_client import generate_latest
 
 from sinks.metrics import Metrics
+from tests.prometheus_tools import needed_program
 from tests.unit.docs_examples import ROOT, text_of
 from tests.unit.observed_metrics import observed_metrics, served
 
 PAGE = "docs/operations.md"
 RULES = ROOT / "config" / "alerts" / "tierwise.rules.yaml"
 RULE_TESTS = sorted((ROOT / "tests" / "alerts").glob("*.test.yaml"))
-REQUIRED = "TIERWISE_REQUIRE_PROMTOOL"
 STEPS = ("See", "Check", "Act", "Verify")
 
 
 @pytest.fixture
 def promtool() -> str:
     """Find the program; skip without it, or in CI fail."""
-    found = shutil.which("promtool")
-    if found is None:
-        reason = "alerts need promtool (Debian: prometheus), not found on this machine"
-        if os.environ.get(REQUIRED):
-            pytest.fail(f"{reason}, and {REQUIRED} is set")
-        pytest.skip(reason)
-    return found
+    return needed_program("promtool")
 
 
 @pytest.fixture

@@ -77,11 +77,6 @@ class PrometheusServer(Server):
             raise ValueError(f"{urllib.parse.unquote_plus(path)}: {refused.read().decode()}") from refused
 
 
-def find_prometheus() -> str | None:
-    """Answer where the program is, None where it is not installed."""
-    return shutil.which("prometheus")
-
-
 def start_prometheus(folder: Path, ports: Sequence[int], more_rules: Mapping[str, Any]) -> PrometheusServer:
     """
     Start Prometheus with our rules; it looks every second at the workers on these ports of this machine.
@@ -90,7 +85,7 @@ def start_prometheus(folder: Path, ports: Sequence[int], more_rules: Mapping[str
         folder: for its files; to be kept while it runs.
         more_rules: a group of rules besides ours.
     """
-    program = find_prometheus()
+    program = shutil.which("prometheus")
     if program is None:
         raise FileNotFoundError("no program `prometheus` on this machine; Debian: apt-get install prometheus")
     ours, theirs = folder / "tierwise.rules.yaml", folder / "more.rules.yaml"
