@@ -2,6 +2,7 @@
 
 import json
 import os
+import ssl
 import sys
 import threading
 import time
@@ -58,6 +59,7 @@ class Receiver:
     def __init__(self, reply: Callable[[Call], Reply] = lambda _: (200, {})) -> None:
         self.reply = reply
         self.calls: list[Call] = []
+        self.server_names: list[str | None] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -81,6 +83,11 @@ class Receiver:
         self._server.block_on_close = False
         self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on, and keep the names that clients ask for."""
+        context.sni_callback = lambda _, name, __: self.server_names.append(name)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def ids(self) -> list[str]:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from config.schema_check import schema
 from config.settings import read_settings
@@ -22,6 +23,9 @@ from tests.unit.docs_examples import ROOT, code_spans, example, text_of
 from tests.unit.message_schemas import problems
 from tests.unit.test_asyncapi import MESSAGES, checked
 from tests.unit.test_change_topic import CHANGE
+from tests.unit.test_operations import promtool, run
+
+__all__ = ["promtool"]
 
 PAGE = "docs/webhooks.md"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -104,6 +108,11 @@ def test_page__describes_every_metric_reason_and_failure() -> None:
     assert shown == found
     assert [reason.strip("`") for reason, _ in rows("Parked changes")] == [*REASONS]
     assert not {*FAILURES} - code_spans(PAGE)
+
+
+def test_promtool__finds_nothing_wrong_with_the_metrics(promtool: str) -> None:
+    """Names, units and help texts are as Prometheus wants them."""
+    run(promtool, "check", "metrics", text=generate_latest(WebhookMetrics("tierwise", "1", ["one"]).registry))
 
 
 def test_webhook__body_and_parked_headers_are_as_described() -> None:
