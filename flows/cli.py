@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +150,7 @@ def _add_rekey(commands: "Commands") -> None:
     command = _command(commands, "rekey", "copy a topic into one keyed by user_id", REKEY_TEXT)
     add_rekey_arguments(command)
     _add_settings(command)
-    command.set_defaults(run=run_rekey)
+    command.set_defaults(run=_without_policy(run_rekey))
 
 
 def _add_profiles(commands: "Commands") -> None:
@@ -159,7 +159,7 @@ def _add_profiles(commands: "Commands") -> None:
     command = _command(commands, "profiles", "keep a topic with every user's newest profile", PROFILES_TEXT)
     add_profiles_arguments(command)
     _add_settings(command)
-    command.set_defaults(run=run_profiles)
+    command.set_defaults(run=_without_policy(run_profiles))
 
 
 def _add_webhooks(commands: "Commands") -> None:
@@ -169,7 +169,7 @@ def _add_webhooks(commands: "Commands") -> None:
     command = _command(commands, "webhooks", "deliver changes to HTTP endpoints", TEXT)
     add_deliver(command)
     _add_settings(command)
-    command.set_defaults(run=_webhooks, act=None)
+    command.set_defaults(run=_without_policy(_webhooks), act=None)
     inner = command.add_subparsers(title="commands", metavar="COMMAND")
     for action in ACTIONS:
         one = _command(inner, action.name, action.summary, action.text)
@@ -278,15 +278,26 @@ def _dead_letters(parsed: argparse.Namespace) -> int:
     return run(found[0], parsed)
 
 
-def _webhooks(parsed: argparse.Namespace) -> int:
-    try:
-        settings = load_settings(parsed.settings, os.environ)
-    except SettingsError as error:  # The policy is none of its business.
-        _print_problems([error])
-        return WRONG
+def _webhooks(settings: Settings, parsed: argparse.Namespace) -> int:
     from flows.webhooks import command
 
     return command.run(settings, parsed) if parsed.act is None else command.act(settings, parsed)
+
+
+def _without_policy(
+    act: Callable[[Settings, argparse.Namespace], int],
+) -> Callable[[argparse.Namespace], int]:
+    """Make a command of what needs the settings alone: the policy is none of its business."""
+
+    def run(parsed: argparse.Namespace) -> int:
+        try:
+            settings = load_settings(parsed.settings, os.environ)
+        except SettingsError as error:
+            _print_problems([error])
+            return WRONG
+        return act(settings, parsed)
+
+    return run
 
 
 def _checked(path: Path | None) -> tuple[Settings, Policy] | None:

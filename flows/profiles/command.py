@@ -1,12 +1,9 @@
 """This file holds the options of `tierwise profiles`, and starts it."""
 
 import argparse
-import os
-import sys
 
-from config.settings import SettingsError, load_settings
+from config.settings import Settings
 
-WRONG = 2
 PROFILES_TEXT = """\
 Keep a compacted topic with the newest profile of every user, for those who start late: read it to its end, then
 go on with the change topic, and pass over changes with a seq that the profile has. It follows the change topic
@@ -30,13 +27,8 @@ def add_profiles_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def run_profiles(parsed: argparse.Namespace) -> int:
+def run_profiles(settings: Settings, parsed: argparse.Namespace) -> int:
     """Run the command; answer its exit code."""
-    try:
-        settings = load_settings(parsed.settings, os.environ)
-    except SettingsError as error:  # The policy is none of its business.
-        print(error, file=sys.stderr)  # noqa: T201
-        return WRONG
     from flows.profiles.profiles import profiles
 
     return profiles(settings, parsed.target, from_store=parsed.from_store, until_end=parsed.until_end)

@@ -1,13 +1,10 @@
 """This file holds the options of `tierwise rekey`, and starts it."""
 
 import argparse
-import os
-import sys
 
 from config.kafka_rules import ALLOWED
-from config.settings import SettingsError, load_settings
+from config.settings import Settings
 
-WRONG = 2
 REKEY_TEXT = """\
 Copy a topic into the shape that the worker reads: keyed by user_id, as many partitions as the other input
 topics, nothing twice. Runs until SIGTERM or Ctrl-C; started again, it goes on where it was. Start as many
@@ -45,13 +42,8 @@ def add_rekey_arguments(command: argparse.ArgumentParser) -> None:
     )
 
 
-def run_rekey(parsed: argparse.Namespace) -> int:
+def run_rekey(settings: Settings, parsed: argparse.Namespace) -> int:
     """Run the command; answer its exit code."""
-    try:
-        settings = load_settings(parsed.settings, os.environ)
-    except SettingsError as error:  # The policy is none of its business.
-        print(error, file=sys.stderr)  # noqa: T201
-        return WRONG
     from flows.rekey.rekey import rekey
     from flows.rekey.topics import Route
 
