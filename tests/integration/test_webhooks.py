@@ -196,6 +196,29 @@ def test_webhooks__what_is_refused_does_not_keep_others_out(hooks: Hooks) -> Non
     assert all(one.startswith("bad") for one in hooks.parked_ids())
 
 
+def test_webhooks__all_that_waits_goes_when_an_endpoint_is_back(hooks: Hooks) -> None:
+    """After an outage nobody waits for the plan; what still fails has lost no attempt of it."""
+    is_down = True
+
+    def reply(call: Call) -> Reply:
+        return (500 if is_down or call.id.startswith("bad") else 200), {}
+
+    with Receiver(reply) as receiver:
+        hooks.write({"one": receiver.settings()}, retry_plan=["0s", "1h"])
+        hooks.publish("bad", *(f"u{number}" for number in range(5)))
+        with hooks.run() as process:
+            process.wait_until(lambda: process.metric("failed_total") == 6)
+            is_down = False
+            hooks.publish("new")
+            process.wait_until(lambda: process.metric("delivered_total") == 6)
+            process.wait_until(lambda: process.metric("failed_total") == 7)
+            process.wait_until(lambda: process.metric("pending") == 1)
+            assert process.stop() == 0, process.log
+            assert "event=endpoint.recovered" in process.log
+    assert Counter(receiver.ids)["bad:1"] == 2
+    assert hooks.parked_ids() == []
+
+
 def test_webhooks__a_name_that_leads_inside_is_refused(hooks: Hooks) -> None:
     """A name is looked up, and its addresses are looked at, whoever owns the name; the endpoint hears nothing."""
     with Receiver() as receiver:
