@@ -2,24 +2,20 @@
 
 import argparse
 import heapq
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import islice
-
-from confluent_kafka import KafkaException
 
 from config.settings import Settings
 from flows.dead_letters import arguments, wording
+from flows.dead_letters.action import DONE, Action, run_action
 from flows.dead_letters.choice import ATTEMPTS_MAX, Chosen, Inputs, choose
 from flows.dead_letters.letter import Letter, Place
 from flows.dead_letters.reading import LetterReader, LettersUnreadable
 from flows.dead_letters.sending import LetterSender
-from flows.log import take_over_logging
 
-DONE, FAILED, WRONG = 0, 1, 2
+FAILED, WRONG = 1, 2
 FAILURES_SHOWN = 10
 
 TEXT = "Look at the messages that were set aside, and send them again once the cause is mended."
@@ -34,32 +30,9 @@ Send dead letters once more to the topic and partition they came from, unchanged
 The same bytes go once, however often they were set aside. Nothing leaves the dead-letter topic."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One of the commands: how it is declared and run."""
-
-    name: str
-    summary: str
-    text: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    act: Callable[[Settings, argparse.Namespace], int]
-
-
 def run(settings: Settings, parsed: argparse.Namespace) -> int:
     """Run one command; answer the exit code."""
-    take_over_logging()
-    try:
-        code: int = parsed.act(settings, parsed)
-        sys.stdout.flush()
-    except (LettersUnreadable, KafkaException) as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted")
-    except BrokenPipeError:
-        # Whoever read our lines has seen enough; the interpreter's own flush must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    return code
+    return run_action(settings, parsed, _fail)
 
 
 def _list(settings: Settings, parsed: argparse.Namespace) -> int:

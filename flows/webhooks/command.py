@@ -1,36 +1,21 @@
 """The commands `tierwise webhooks`, `list` and `resend`. This file runs them."""
 
 import argparse
-import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-from confluent_kafka import KafkaException
+from collections.abc import Iterator
 
 from config.settings import Settings
+from flows.dead_letters.action import DONE, Action, run_action
 from flows.dead_letters.letter import Letter
-from flows.dead_letters.reading import LetterReader, LettersUnreadable
+from flows.dead_letters.reading import LetterReader
 from flows.dead_letters.wording import safe
-from flows.log import take_over_logging
 from flows.webhooks import arguments
 from flows.webhooks.parked import Filter, still_parked
 from flows.webhooks.resending import FLUSH_S, SENT, Resender, open_producer
 from flows.webhooks.service import agent, deliver
 
-DONE, FAILED, WRONG = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One of the commands beside the delivery: how it is declared and run."""
-
-    name: str
-    summary: str
-    text: str
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    act: Callable[[Settings, argparse.Namespace], int]
+FAILED, WRONG = 1, 2
 
 
 def run(settings: Settings, parsed: argparse.Namespace) -> int:
@@ -45,19 +30,7 @@ def run(settings: Settings, parsed: argparse.Namespace) -> int:
 
 def act(settings: Settings, parsed: argparse.Namespace) -> int:
     """Run a command that looks at the topic of parked changes; answer the exit code."""
-    take_over_logging()
-    try:
-        code: int = parsed.act(settings, parsed)
-        sys.stdout.flush()
-    except (LettersUnreadable, KafkaException) as error:
-        return _fail(str(error))
-    except KeyboardInterrupt:
-        return _fail("interrupted")
-    except BrokenPipeError:
-        # Whoever read our lines has seen enough; the interpreter's own flush must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    return code
+    return run_action(settings, parsed, _fail)
 
 
 def _list(settings: Settings, parsed: argparse.Namespace) -> int:
