@@ -105,6 +105,7 @@ class Membership:
         self._claims: dict[int, Claim] = {}
         self._news: list[Claimed] = []
         self._has_changed = False
+        self._is_leaving = False
 
     @property
     def partitions(self) -> list[int]:
@@ -124,6 +125,7 @@ class Membership:
 
     def leave(self) -> None:
         """Leave the group, with nothing left to hand over, so that others take over at once."""
+        self._is_leaving = True
         self._claims.clear()
         self._consumer.close()
 
@@ -155,6 +157,11 @@ class Membership:
             self._guard.watch()
 
     def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        if (
+            self._is_leaving
+        ):  # It was on its way; what it names is the next owner's, and nobody would read it.
+            self._consumer.assign([])
+            return
         partitions = sorted({one.partition for one in assigned})
         self._has_changed = True
         self._settle()
