@@ -71,7 +71,7 @@ FAULTS = (
     ),
     Fault(
         "storm", "three workers started, stopped and killed at random, in a group of Apache Kafka",
-        on_workers.storm, "no_outbox", 8, 100, 8, KAFKA,
+        on_workers.storm, "no_outbox", 8, 100, 16, KAFKA,
     ),
     Fault("rollback", "the store set back to an older snapshot", on_store.roll_back, "at_least", 10, 50),
     Fault(

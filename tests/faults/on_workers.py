@@ -165,7 +165,9 @@ def clock_leaps(world: World, count: int) -> None:
 
 def _stir(world: World) -> None:
     able = ["start"] if len(world.workers) < STORM_WORKERS else []
-    able += ["stop", "kill"] if len(world.workers) > 1 else []
+    if len(world.workers) > 1:
+        # Who is asked to stop publishes all: only a kill can show that nobody looks after what is left.
+        able = ["kill"] if world.sabotage else [*able, "stop", "kill"]
     match world.random.choice(able):
         case "start":
             world.start_worker()
