@@ -1,4 +1,4 @@
-"""This file holds how settings name the format of a topic: one that ships, or a file of the operator."""
+"""This file holds how settings name a topic's format, one that ships or a file, and how its values are encoded."""
 
 import re
 from pathlib import Path
@@ -21,6 +21,14 @@ def read_formats(draft: Draft, inputs: tuple[str, ...], settings_file: Path | No
         if named != NATIVE and (found := _read(draft, topic, named, settings_file)):
             formats[topic] = found
     return formats
+
+
+def read_encodings(draft: Draft, inputs: tuple[str, ...]) -> dict[str, str]:
+    """Answer how the values of each topic are encoded that are no plain JSON."""
+    for topic in draft.keys("topics", "encodings"):
+        if topic not in inputs:
+            draft.report(("topics", "encodings", topic), unknown_name("input topic", topic, inputs))
+    return dict(draft.value("topics", "encodings", default={}))
 
 
 def _read(draft: Draft, topic: str, named: str, settings_file: Path | None) -> FieldMap | None:

@@ -9,10 +9,11 @@ from config.draft import Draft
 from config.durations import UNIT_MS, format_duration
 from config.environment import Overrides, overlaid, read_overrides
 from config.field_map import FieldMap
-from config.format_settings import read_formats
+from config.format_settings import read_encodings, read_formats
 from config.kafka_rules import is_secret, read_kafka
 from config.problems import ConfigError, Problem
 from config.redis_rules import read_redis_url, redacted_url
+from config.registry_settings import RegistrySettings, read_registry
 from config.webhook_settings import WebhookSettings, read_webhooks
 from config.yaml_file import read_file
 
@@ -31,12 +32,19 @@ class SettingsError(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Name the Kafka topics read and written; `formats` holds the field maps of those that are not native."""
+    """
+    Name the Kafka topics read and written.
+
+    Attributes:
+        formats: the field maps of those that are not native.
+        encodings: `avro` or `json_schema`, for those that a Schema Registry's serializers write.
+    """
 
     input: tuple[str, ...]
     changes: str
     dead_letters: str
     formats: Mapping[str, FieldMap] = field(default_factory=dict)
+    encodings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class Settings:
     kafka: dict[str, str] = field(repr=False)
     group: str
     topics: Topics
+    registry: RegistrySettings
     redis: RedisSettings
     policy: Path
     commit_interval_ms: int
@@ -96,7 +105,9 @@ class Settings:
                 "changes": self.topics.changes,
                 "dead_letters": self.topics.dead_letters,
                 "formats": {topic: found.source for topic, found in self.topics.formats.items()},
+                "encodings": dict(self.topics.encodings),
             },
+            "registry": self.registry.redacted(),
             "redis": {"url": redacted_url(self.redis.url)},
             "policy": str(self.policy),
             "commit_interval": format_duration(self.commit_interval_ms),
@@ -149,6 +160,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         kafka=read_kafka(draft, KAFKA_DEFAULTS),
         group=draft.value("group", default=prefix),
         topics=topics,
+        registry=read_registry(draft, topics.encodings),
         redis=RedisSettings(read_redis_url(draft)),
         policy=_read_policy_path(draft, path),
         commit_interval_ms=_read_commit_interval(draft),
@@ -174,6 +186,7 @@ def _read_topics(draft: Draft, prefix: str, settings_file: Path | None) -> Topic
         changes=draft.value("topics", "changes", default=f"{prefix}.changes"),
         dead_letters=draft.value("topics", "dead_letters", default=f"{prefix}.dead-letters"),
         formats=read_formats(draft, inputs, settings_file),
+        encodings=read_encodings(draft, inputs),
     )
     if topics.changes in topics.input:
         draft.report(("topics", "changes"), f"must not be a topic that is read, got {topics.changes!r}")

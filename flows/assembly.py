@@ -5,7 +5,7 @@ Importing it compiles the kernels (or loads them from their cache), which can ta
 that after its health endpoints are up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bytewax.dataflow import Dataflow
@@ -20,7 +20,10 @@ from flows.commit import Commit, Stamp
 from flows.dead_letter_limit import DeadLetterLimit
 from flows.decode import Decode
 from flows.emit import Emit
+from flows.formats.batch import Converts
 from flows.formats.conversion import Converter
+from flows.formats.framed.conversion import FramedConverter
+from flows.formats.framed.reading import Read
 from flows.intake import open_intake
 from flows.load import ShardLoader
 from flows.log import log
@@ -91,11 +94,17 @@ def assemble(
     clock: Clock,
     stop: StopFlag,
     measure: Measure,
+    readers: Mapping[str, Read],
     *,
     on_offset_gap: str,
     accept_dead_letters: bool,
 ) -> Assembly:
-    """Make every stage of a worker and string them together."""
+    """
+    Make every stage of a worker and string them together.
+
+    Args:
+        readers: by topic, for those whose messages are framed.
+    """
     topics = settings.topics.input
     store = ShardStore(settings.redis.url, settings.prefix, topics)
     outputs: dict[Kind, str] = {
@@ -164,22 +173,26 @@ def assemble(
     if settings.dead_letter_limit and not accept_dead_letters:
         limit = DeadLetterLimit(topics, progress, measure)
     decoder = Decoder(policy, settings.future_tolerance_ms, settings.event_bytes_max)
-    decode = Decode(decoder, limit, _converters(settings, policy))
+    decode = Decode(decoder, limit, _converters(settings, policy, readers))
     flow = build(Source(reader), decode, score, Write(writer), progress)
     membership.subscribe()
     return Assembly(flow, store, relay, reader, commit, emit, writer, progress)
 
 
-def _converters(settings: Settings, policy: Policy) -> dict[int, Converter]:
-    """Make what reads topics of other formats; say, once, which of their types are ignored."""
-    converters = {}
+def _converters(settings: Settings, policy: Policy, readers: Mapping[str, Read]) -> dict[int, Converts]:
+    """Make what reads topics of other formats or encodings; say, once, which of their types are ignored."""
+    converters: dict[str, Converter] = {}
     for topic, field_map in settings.topics.formats.items():
         ignored = unscored_types(field_map, policy)
         if ignored:
             log("info", "types.unscored", topic=topic, format=field_map.source, types=ignored)
-        index = settings.topics.input.index(topic)
-        converters[index] = Converter(field_map, policy.currency, settings.event_bytes_max)
-    return converters
+        converters[topic] = Converter(field_map, policy.currency, settings.event_bytes_max)
+    framed = {
+        topic: FramedConverter(read, converters.get(topic), settings.event_bytes_max)
+        for topic, read in readers.items()
+    }
+    by_topic: dict[str, Converts] = {**converters, **framed}
+    return {settings.topics.input.index(topic): converter for topic, converter in by_topic.items()}
 
 
 def _reads_directly(settings: Settings) -> bool:

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from flows.dead_letter_limit import DeadLetterLimit
-from flows.formats.batch import FormatDecoder
-from flows.formats.conversion import Converter
+from flows.formats.batch import Converts, FormatDecoder
 from flows.items import AtEnd, Claimed, Decoded, RawBatch, Read, Released
 from scoring.decoder import Decoder
 from scoring.events import EventBatch
 
-ALL_NATIVE: Mapping[int, Converter] = MappingProxyType({})
+ALL_NATIVE: Mapping[int, Converts] = MappingProxyType({})
 
 
 class Decode:
@@ -26,7 +25,7 @@ class Decode:
         self,
         decoder: Decoder,
         limit: DeadLetterLimit | None,
-        converters: Mapping[int, Converter] = ALL_NATIVE,
+        converters: Mapping[int, Converts] = ALL_NATIVE,
     ) -> None:
         self._decoder = decoder
         self._limit = limit

@@ -6,6 +6,9 @@ from confluent_kafka import KafkaException
 
 from config.settings import Settings
 from flows.clock import SystemClock
+from flows.formats.framed.patience import Patience
+from flows.formats.framed.reading import open_readers
+from flows.formats.framed.unreadable import RegistryUnusable
 from flows.log import log, take_over_logging
 from flows.measure import Measure
 from flows.patience import BrokerUnavailable
@@ -52,6 +55,8 @@ def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_l
         )
         return FAILED
     try:
+        patience = Patience(beat=progress.beat, is_stopped=lambda: stop.is_set)
+        readers = open_readers(settings, patience, settings.topics.input)
         outputs = (settings.topics.changes, settings.topics.dead_letters)
         check_topics(settings.kafka, settings.topics.input, outputs)
         # Compiles the kernels, which the health endpoints must not wait for.
@@ -64,6 +69,7 @@ def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_l
             clock,
             stop,
             measure,
+            readers,
             on_offset_gap=on_offset_gap,
             accept_dead_letters=accept_dead_letters,
         )
@@ -73,6 +79,9 @@ def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_l
         gc.set_threshold(200_000, 50, 100)
         stop.is_running = True
         return DONE if assembly.run() else FAILED
+    except RegistryUnusable as error:
+        log("error", "registry.refused", error=error)
+        return UNFIT
     except UnfitTopics as error:
         log("error", "topics.refused", error=error)
         return UNFIT

@@ -2,14 +2,30 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from flows.formats.conversion import Conversion, Converter
+from flows.formats.cloud_events import Headers
+from flows.formats.conversion import Conversion
 from flows.formats.originals import Originals
 from flows.items import RawBatch
 from flows.messages import NO_TIME_MS
 from scoring.events import EventBatch
 
 DecodeRaw = Callable[[RawBatch], EventBatch]
+
+
+class Converts(Protocol):
+    """Converts the messages of one topic."""
+
+    @property
+    def reads_headers(self) -> bool:
+        """Tell whether headers have to be given."""
+
+    def convert(self, value: bytes | None, headers: Headers = (), time_ms: int | None = None) -> Conversion:
+        """Convert one message."""
+
+    def places_of(self, name: str) -> str:
+        """Say for people where a native field is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +39,7 @@ class FormatDecoder:
     """
 
     decode: DecodeRaw
-    converters: Mapping[int, Converter]
+    converters: Mapping[int, Converts]
 
     def __call__(self, batch: RawBatch) -> EventBatch:
         """Decode one batch; native ones go straight through."""
@@ -42,7 +58,7 @@ class FormatDecoder:
         return decoded
 
 
-def _convert(batch: RawBatch, converter: Converter) -> Sequence[Conversion]:
+def _convert(batch: RawBatch, converter: Converts) -> Sequence[Conversion]:
     times: list[int] = batch.ingest_time_ms.tolist()
     assert batch.headers_of is not None or not converter.reads_headers
     return [
@@ -55,7 +71,7 @@ def _convert(batch: RawBatch, converter: Converter) -> Sequence[Conversion]:
     ]
 
 
-def _worded(detail: str, conversion: Conversion, converter: Converter) -> str:
+def _worded(detail: str, conversion: Conversion, converter: Converts) -> str:
     """Say what is wrong in the words of the message's own format."""
     field = detail.partition(":")[0]
     if note := conversion.notes.get(field):

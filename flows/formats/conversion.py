@@ -55,12 +55,19 @@ class Converter:
         """Tell whether headers have to be given."""
         return self._map.reads_headers
 
-    def convert(self, value: bytes | None, headers: Headers = (), time_ms: int | None = None) -> Conversion:
+    def convert(
+        self,
+        value: bytes | None,
+        headers: Headers = (),
+        time_ms: int | None = None,
+        original: bytes | None = None,
+    ) -> Conversion:
         """
         Convert one message.
 
         Args:
             time_ms: Kafka's time of it, None where it has none.
+            original: what was sent, where the value was made of it.
         """
         if value is not None and len(value) > self._event_bytes_max:
             return Conversion(value)
@@ -74,7 +81,7 @@ class Converter:
             members = find(document, steps)
             if members is not None and not (isinstance(members, list) and len(members) == 1):
                 return Conversion(b"[]", {"value": _not_one(text, members)})
-        native, notes = self._native(document, value or b"", time_ms)
+        native, notes = self._native(document, original or value or b"", time_ms)
         return Conversion(_encoder.encode(native), notes)
 
     def places_of(self, name: str) -> str:

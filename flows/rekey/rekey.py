@@ -11,8 +11,11 @@ from typing import Any
 from confluent_kafka import KafkaException, Message
 
 from config.settings import Settings
+from flows.formats.framed.patience import Patience
+from flows.formats.framed.reading import open_readers
+from flows.formats.framed.unreadable import RegistryRefused, RegistryUnavailable, RegistryUnusable
 from flows.hop.bounded_call import Stuck
-from flows.hop.hop import Ends, Hop
+from flows.hop.hop import Ends, Hop, NotTranslated
 from flows.hop.source import CopyGap
 from flows.hop.target import Copy, CopyRefused, said
 from flows.log import log, take_over_logging
@@ -37,6 +40,8 @@ def rekey(
     partitioner = partitioner or settings.kafka.get("partitioner", PARTITIONER_DEFAULT)
     try:
         check_route(route, settings.topics)
+        # What waits is the hop: it goes back to what is committed, since a transaction must not stay open.
+        readers = open_readers(settings, Patience(wait_s=0.0, pause_s=0.0), [route.target])
         target = prepare_target(settings.kafka, route, settings.topics, group)
         log(
             "info",
@@ -49,15 +54,19 @@ def rekey(
             until="the present end" if until_end else "stopped",
         )
         ends = Ends(route.source, route.target, group, partitioner, target.bytes_max)
-        user_of = key_reader(settings.topics.formats.get(route.target), settings.event_bytes_max)
+        field_map, read_framed = settings.topics.formats.get(route.target), readers.get(route.target)
+        user_of = key_reader(field_map, settings.event_bytes_max, read_framed)
         hop = Hop("rekey", settings.kafka, ends, stop, partial(keyed_by_user, user_of))
         stop.is_running = True
         hop.run(until_end=until_end)
         return DONE
+    except RegistryUnusable as error:
+        log("error", "registry.refused", error=error)
+        return UNFIT
     except UnfitTopics as error:
         log("error", "topics.refused", error=error)
         return UNFIT
-    except (BrokerUnavailable, CopyGap, CopyRefused, KafkaException, Stuck) as error:
+    except (BrokerUnavailable, CopyGap, CopyRefused, KafkaException, RegistryUnavailable, Stuck) as error:
         log("error", "rekey.failed", error=said(error))
     return FAILED
 
@@ -67,9 +76,17 @@ def keyed_by_user(user_of: Callable[[Any], bytes | None], messages: Sequence[Mes
     Give each message its user's key.
 
     One that nobody can be made out of is the worker's to set aside; it goes where it would.
+
+    Raises:
+        NotTranslated: a message needs a schema, and the registry that has it is away.
     """
     for message in messages:
-        user_id = user_of(message)
+        try:
+            user_id = user_of(message)
+        except RegistryRefused:
+            raise
+        except RegistryUnavailable as error:
+            raise NotTranslated from error
         kind = "kept_their_key" if user_id is None else "keyed_by_user"
         key = message.key() if user_id is None else user_id
         yield Copy(message, key, message.value(), message.headers(), kind)

@@ -6,7 +6,10 @@ from typing import Any
 import msgspec
 
 from config.field_map import FieldMap
+from flows.formats.batch import Converts
 from flows.formats.conversion import Converter
+from flows.formats.framed.conversion import FramedConverter
+from flows.formats.framed.reading import Read
 from scoring.wire import USER_ID_BYTES_MAX, parse
 
 
@@ -17,11 +20,22 @@ class _Whose(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Whose)
 
 
-def key_reader(field_map: FieldMap | None, event_bytes_max: int) -> Callable[[Any], bytes | None]:
-    """Answer what reads the user id of Kafka's messages in a format; None is the native one."""
-    if field_map is None:
+def key_reader(
+    field_map: FieldMap | None, event_bytes_max: int, read_framed: Read | None = None
+) -> Callable[[Any], bytes | None]:
+    """
+    Answer what reads the user id of Kafka's messages in a format; None is the native one.
+
+    Args:
+        read_framed: reads them where a Schema Registry's serializers wrote them; what it raises for a registry
+            that is away, the answer raises too.
+    """
+    mapped = Converter(field_map, currency="", event_bytes_max=event_bytes_max) if field_map else None
+    converter: Converts | None = mapped
+    if read_framed:
+        converter = FramedConverter(read_framed, mapped, event_bytes_max)
+    if converter is None:
         return lambda message: user_key(message.value())
-    converter = Converter(field_map, currency="", event_bytes_max=event_bytes_max)
 
     def read(message: Any) -> bytes | None:
         headers = (message.headers() or ()) if converter.reads_headers else ()

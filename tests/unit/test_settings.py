@@ -36,6 +36,15 @@ OURS = {
     "event_bytes_max": 65536,
     "dead_letter_limit": "off",
     "direct_reading": "on",
+    "registry": {
+        "url": "",
+        "basic_auth_user_info": "",
+        "ssl_ca_location": "",
+        "ssl_certificate_location": "",
+        "ssl_key_location": "",
+        "ssl_key_password": "",
+        "proxy": "",
+    },
     "webhooks": {
         "endpoints": {},
         "parked": "tierwise.webhooks-parked",
@@ -54,7 +63,7 @@ def test_settings__defaults_are_those_of_the_contract(elsewhere: Path) -> None:
     settings = load_settings(None, {})
     document = settings.redacted()
     expected = yaml.safe_load(DEFAULTS) | {"policy": str(SHIPPED)}
-    expected["topics"]["formats"] = {}
+    expected["topics"] |= {"formats": {}, "encodings": {}}
     assert document == expected | OURS
 
 

@@ -1,0 +1,1 @@
+"""Messages that a Schema Registry's serializers wrote: five bytes that name a schema, then the value."""
