@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import redis
 from confluent_kafka import Consumer
 
 from benchmarks.record import save_record
@@ -27,7 +28,7 @@ from flows.dev.embedded import create_topics
 from flows.dev.generator import CLICKSTREAM, ORDERS, Message
 from flows.dev.load import Loader
 from flows.dev.stack import PARTITIONS, POLICY, Stack
-from flows.dev.worker_metrics import fetch_metrics
+from sinks.keyspace import OFFSET, Keyspace
 
 SPAN_MS = 60_000
 SHARES = (("page_view", 88), ("add_to_cart", 10), ("order_paid", 2))
@@ -86,7 +87,8 @@ def score(stack: Stack, number: int, warm: int, count: int, policy: Path) -> dic
     """
     Let a fresh worker, with a prefix and a group of its own, score everything from the beginning.
 
-    The clock runs behind the first `warm` events: they are where users appear and rise for the first time.
+    The clock runs from the first commit that holds the `warm` events, where users appear and rise for the first
+    time, to the last one, and until all changes are published.
     """
     prefix = f"round{number}"
     create_topics(stack.kafka.bootstrap, [f"{prefix}.changes", f"{prefix}.dead-letters"], PARTITIONS)
@@ -104,25 +106,31 @@ def score(stack: Stack, number: int, warm: int, count: int, policy: Path) -> dic
         "worker", [sys.executable, "-m", "flows.cli", "run", "--settings", str(file)], dict(os.environ)
     )
     try:
-        wait_for(stack.http_port, prefix, warm, settled=False)
+        done = wait_for(stack, prefix, warm, settled=False)
         started_s, cpu_s = time.monotonic(), cpu_seconds_of(worker.pid)
-        wait_for(stack.http_port, prefix, count, settled=True)
+        wait_for(stack, prefix, count, settled=True)
         wall_s, used_s = time.monotonic() - started_s, cpu_seconds_of(worker.pid) - cpu_s
-        return {"wall_s": wall_s, "cpu_s": used_s}
+        return {"messages": count - done, "wall_s": wall_s, "cpu_s": used_s}
     finally:
         worker.stop(30)
 
 
-def wait_for(port: int, prefix: str, consumed: int, *, settled: bool) -> None:
-    """Wait until a worker has consumed so much, and if `settled` has published all that came of it."""
-    give_up_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < give_up_s:
-        metrics = fetch_metrics(port) or {}
-        done = metrics.get(f"{prefix}_messages_consumed_total", 0) >= consumed
-        if done and (not settled or metrics.get(f"{prefix}_outbox_pending", 0) == 0):
-            return
-        time.sleep(0.25)  # Each look costs the worker milliseconds.
-    raise TimeoutError(f"the worker did not consume {consumed} messages in {DEADLINE_S} s")
+def wait_for(stack: Stack, prefix: str, messages: int, *, settled: bool) -> int:
+    """
+    Wait until the store is done with so many messages, and if `settled` with all that came of them; answer how many.
+
+    The store is asked, not the worker: its counters run ahead of its commits.
+    """
+    keys, give_up_s = Keyspace(prefix), time.monotonic() + DEADLINE_S
+    with redis.Redis.from_url(stack.valkey.url) as store:
+        while time.monotonic() < give_up_s:
+            metas = [store.hgetall(keys.meta(one)) for one in range(PARTITIONS)]
+            done = sum(int(at) for meta in metas for name, at in meta.items() if name.startswith(OFFSET))
+            waiting = sum(store.xlen(keys.outbox(one)) for one in range(PARTITIONS))
+            if done >= messages and not (settled and waiting):
+                return done
+            time.sleep(0.02)
+    raise TimeoutError(f"the worker did not store {messages} messages in {DEADLINE_S} s")
 
 
 def ceiling(stack: Stack, count: int) -> dict[str, float]:
@@ -130,13 +138,18 @@ def ceiling(stack: Stack, count: int) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.end_to_end", "--ceiling", stack.kafka.bootstrap]
     answer = subprocess.run([*command, "--events", str(count)], capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(answer.stdout)
-    return figures
+    return {"messages": count, **figures}
 
 
-def summary(name: str, rounds: list[dict[str, float]], count: int) -> dict[str, Any]:
+def rate(figures: dict[str, float]) -> float:
+    """Answer the messages a second of one round."""
+    return figures["messages"] / figures["wall_s"]
+
+
+def summary(name: str, rounds: list[dict[str, float]]) -> dict[str, Any]:
     """Answer the median and the spread of one variant."""
-    rates = sorted(count / figures["wall_s"] for figures in rounds)
-    cpu = sorted(figures["cpu_s"] / count * 1e6 for figures in rounds)
+    rates = sorted(map(rate, rounds))
+    cpu = sorted(figures["cpu_s"] / figures["messages"] * 1e6 for figures in rounds)
     print(
         f"{name:16} {median(rates):>10,.0f} events/s ({rates[0]:,.0f} to {rates[-1]:,.0f})  "
         f"{median(cpu):6.2f} CPU s per million ({cpu[0]:.2f} to {cpu[-1]:.2f})"
@@ -166,12 +179,10 @@ def main() -> None:
             ceilings.append(ceiling(stack, count))
             workers.append(score(stack, number, chosen.warm, count, chosen.policy))
     result = {
-        "consume and value": summary("consume + value", ceilings, count),
-        "worker": summary("worker", workers, count - chosen.warm),
+        "consume and value": summary("consume + value", ceilings),
+        "worker": summary("worker", workers),
     }
-    pairs = zip(ceilings, workers, strict=True)
-    part = (count - chosen.warm) / count
-    shares = sorted(part * alone["wall_s"] / worker["wall_s"] for alone, worker in pairs)
+    shares = sorted(rate(worker) / rate(alone) for alone, worker in zip(ceilings, workers, strict=True))
     result["share_of_ceiling"] = shares
     print(
         f"share of ceiling {median(shares):.2f} ({shares[0]:.2f} to {shares[-1]:.2f}), events/s, round by round"

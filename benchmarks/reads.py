@@ -1,0 +1,112 @@
+"""This file asks how long an app waits for a profile while a worker writes many, next to a store at rest.
+
+python -m benchmarks.reads [--rate N] [--seconds N] [--users N] [--rounds N] [--save FILE]
+
+One reader asks for one random user after another through ProfileReader, with a pause in between, in a process of its
+own. The worker is the real service with the shipped policy. At `--rate` events a second of uniformly drawn users,
+about as many users are written. Rounds alternate between rest and load.
+"""
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.end_to_end import events, wait_for
+from benchmarks.record import save_record
+from flows.dev.load import Loader
+from flows.dev.stack import PREFIX, Stack
+from flows.dev.worker_metrics import fetch_metrics
+from sinks.profile_reader import ProfileReader
+
+PAUSE_S = 0.001
+WARM_UP_S = 3.0
+WRITTEN = f"{PREFIX}_commit_users_sum"
+
+
+def read_profiles(url: str, seconds: float, users: int) -> None:
+    """Read random profiles for so long, and print the milliseconds that half and 99% of them took at most."""
+    rng, took_ms = random.Random(3), []
+    with ProfileReader(url, PREFIX) as reader:
+        until_s = time.monotonic() + seconds
+        while (now_s := time.monotonic()) < until_s:
+            answer = reader.answer(f"u{rng.randrange(users):07d}")
+            took_ms.append((time.monotonic() - now_s) * 1e3)
+            assert answer.profile, answer
+            time.sleep(PAUSE_S)
+    p50, p99 = np.percentile(took_ms, [50, 99])
+    print(json.dumps({"reads": len(took_ms), "p50_ms": round(p50, 3), "p99_ms": round(p99, 3)}))
+
+
+def reader(stack: Stack, seconds: float, users: int) -> dict[str, float]:
+    """Read in a process of its own; answer what it found, and how many users were written a second meanwhile."""
+    before, started_s = written(stack), time.monotonic()
+    command = [sys.executable, "-m", "benchmarks.reads", "--read", stack.valkey.url]
+    command += ["--seconds", str(seconds), "--users", str(users)]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, float] = json.loads(ran.stdout)
+    found["users_per_s"] = round((written(stack) - before) / (time.monotonic() - started_s))
+    return found
+
+
+def written(stack: Stack) -> float:
+    """Answer how many users the worker has written so far."""
+    return (fetch_metrics(stack.http_port) or {}).get(WRITTEN, 0.0)
+
+
+def under_load(stack: Stack, rate: int, seconds: float, users: int) -> dict[str, float]:
+    """Read while events come in at this rate."""
+    count = round(rate * (seconds + 2 * WARM_UP_S))
+    messages = list(events(count, users, time.time_ns() // 1_000_000))
+    loader = Loader(stack.kafka.bootstrap, messages, rate)
+    with ThreadPoolExecutor(1) as pool:
+        sending = pool.submit(loader.run)
+        time.sleep(WARM_UP_S)
+        found = reader(stack, seconds, users)
+        sending.result()
+    return found
+
+
+def main() -> None:
+    """Measure and print; with --save write the result to a file."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--rate", type=int, default=22_000, help="events a second")
+    options.add_argument("--seconds", type=float, default=10.0)
+    options.add_argument("--users", type=int, default=100_000)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--save", type=Path)
+    options.add_argument("--read", metavar="URL", help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.read:
+        read_profiles(chosen.read, chosen.seconds, chosen.users)
+        return
+    found: dict[str, list[dict[str, float]]] = {"rest": [], "load": []}
+    with Stack() as stack:
+        stack.start_worker()
+        everybody = events(20 * chosen.users, chosen.users, time.time_ns() // 1_000_000)
+        count = Loader(stack.kafka.bootstrap, everybody).run()
+        for _ in range(chosen.rounds):
+            wait_for(stack, PREFIX, count, settled=True)
+            found["rest"].append(reader(stack, chosen.seconds, chosen.users))
+            found["load"].append(under_load(stack, chosen.rate, chosen.seconds, chosen.users))
+            count += round(chosen.rate * (chosen.seconds + 2 * WARM_UP_S))
+    result: dict[str, Any] = dict(found)
+    for name, rounds in found.items():
+        p99, p50 = (median(one[key] for one in rounds) for key in ("p99_ms", "p50_ms"))
+        pace = median(one["users_per_s"] for one in rounds)
+        print(
+            f"{name}: {pace:,.0f} users written a second, a read takes {p50:.2f} ms, 99% at most {p99:.2f} ms"
+        )
+    save_record(chosen.save, result)
+
+
+if __name__ == "__main__":
+    main()
