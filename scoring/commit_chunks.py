@@ -12,7 +12,7 @@ from scoring.step import describe
 from scoring.user_rows import UserRows
 
 Item = TypeVar("Item")
-CHUNK_USERS = 25  # Written whole; twice as many in part. The store serves nobody else meanwhile: see benchmarks/reads.py.
+CHUNK_USERS = 25  # Written whole. The store serves nobody else meanwhile: see benchmarks/reads.py.
 
 
 def commit_chunks(

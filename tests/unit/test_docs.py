@@ -203,6 +203,13 @@ def test_readme__share_of_the_ceiling_is_that_of_the_result(name: str) -> None:
     assert f"| {three_digits(median(shares))} | `make bench" in text_of("README.md")
 
 
+def test_readme__waits_of_readers_are_those_of_the_result() -> None:
+    """How long a read takes is quoted as the committed medians."""
+    rounds = json.loads((RESULTS / "reads.json").read_text(encoding="utf-8"))
+    shown = (three_digits(median(one["p99_ms"] for one in rounds[name])) for name in ("load", "rest"))
+    assert f"| {' / '.join(shown)} ms |" in text_of("README.md")
+
+
 def three_digits(number: float) -> str:
     """Write a number with three significant digits."""
     return f"{number:#.3g}"
