@@ -17,6 +17,7 @@ from tests.integration.worker_process import QUICK_GROUP, WorkerProcess
 from tests.unit.message_schemas import problems
 
 KILLS = 4
+OPEN_S = 20.0
 COMMITTED = {"isolation.level": "read_committed"}
 
 
@@ -109,6 +110,12 @@ def test_profiles__survives_kills(one_topic: Bench, settings: Path) -> None:
         one_topic.wait_done(worker, len(messages))
         run_to_end(settings)
         assert worker.stop() == 0
+    known = one_topic.observed().profiles
+    give_up_s = (
+        time.monotonic() + OPEN_S
+    )  # Readers wait until the broker has ended what the killed left open.
+    while len(newest(one_topic)) < len(known) and time.monotonic() < give_up_s:
+        time.sleep(0.2)
     assert_is_what_the_store_says(one_topic, newest(one_topic))
 
 
