@@ -10,7 +10,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from flows.hop.source import SourceTopic
-from flows.hop.target import TargetTopic, Undone
+from flows.hop.target import Copy, TargetTopic, Undone
 from flows.stop import StopFlag
 from tests.integration.outcome import read_all
 from tests.integration.rekey_process import Feed, Hop, copy_under_kills
@@ -71,7 +71,7 @@ def test_rekey__thrown_out_unheard_commits_nothing(hop: Hop) -> None:
     source.join()
     while not (messages := source.read(100, 0.1)):
         pass
-    target.add(messages[0], b"u1")
+    target.add(Copy(messages[0], b"u1", messages[0].value(), None, "keyed_by_user"))
     admin = AdminClient({"bootstrap.servers": hop.kafka.bootstrap})
     give_up_s = time.monotonic() + 30
     while admin.describe_consumer_groups([hop.prefix])[hop.prefix].result(10).members:
