@@ -157,9 +157,8 @@ class Membership:
             self._guard.watch()
 
     def _on_assign(self, _consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        if (
-            self._is_leaving
-        ):  # It was on its way; what it names is the next owner's, and nobody would read it.
+        if self._is_leaving:
+            # It was on its way; what it names is the next owner's, and nobody would read it.
             self._consumer.assign([])
             return
         partitions = sorted({one.partition for one in assigned})

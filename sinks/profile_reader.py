@@ -86,8 +86,7 @@ class ProfileReader:
         """
         Answer what is known of each of these users, in their order and in one round trip.
 
-        Each profile is of one moment; two of them need not be of the same. A round trip of some hundred users
-        keeps others waiting for well under a millisecond; ask for more in several.
+        Each profile is of one moment; two of them need not be of the same.
 
         Args:
             now_ms: Unix milliseconds to judge by, instead of this machine's clock.

@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from flows.stop import StopFlag
 from sinks.keyspace import Keyspace
 from sinks.profile_reader import ProfileReader
 from sinks.profile_topic import message_of
@@ -18,10 +19,15 @@ SETTINGS = {"linger.ms": 20, "enable.idempotence": True, "delivery.timeout.ms": 
 
 
 def fill(
-    kafka: Mapping[str, Any], partitioner: str, target: str, store: tuple[str, str], partitions: int
+    kafka: Mapping[str, Any],
+    partitioner: str,
+    target: str,
+    store: tuple[str, str],
+    partitions: int,
+    stop: StopFlag,
 ) -> Counter[str]:
     """
-    Write every user's profile; answer how many were `written` and how many `failed`.
+    Write every user's profile, until asked to stop; answer how many were `written` and how many `failed`.
 
     Nobody may follow the changes meanwhile: what is read here may be written behind something newer. Whoever
     follows them afterwards, from their beginning, sees again all that moved meanwhile.
@@ -37,6 +43,8 @@ def fill(
 
     with ProfileReader(*store) as reader:
         for page in _pages(*store, partitions):
+            if stop.is_set:
+                break
             for answer in reader.answers(page):
                 if answer.profile is not None:  # Otherwise erased meanwhile.
                     value, headers = message_of(answer.profile)

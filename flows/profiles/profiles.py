@@ -48,12 +48,12 @@ def profiles(settings: Settings, target: str | None, *, from_store: bool, until_
             size = prepare(settings, source, target)
             partitioner = settings.kafka.get("partitioner", PARTITIONER)
             log("info", "profiles.started", reads=source, group=group, writes=target)
-            if from_store and not _fill(settings, target, group, partitioner):
+            stop.is_running = True
+            if from_store and not _fill(settings, target, group, partitioner, stop):
                 return FAILED
             ends = Ends(source, target, group, partitioner, size)
             newest = NewestProfiles(reader)
             hop = Hop("profiles", settings.kafka, ends, stop, newest)
-            stop.is_running = True
             hop.run(until_end=until_end)
             return DONE
     except UnfitTopics as error:
@@ -90,8 +90,8 @@ def prepare(settings: Settings, source: str, target: str) -> int:
     return bytes_max(config)
 
 
-def _fill(settings: Settings, target: str, group: str, partitioner: str) -> bool:
-    """Write the profiles of everybody, before anybody follows the changes; tell whether all were taken."""
+def _fill(settings: Settings, target: str, group: str, partitioner: str, stop: StopFlag) -> bool:
+    """Write the profiles of everybody, before anybody follows the changes; tell whether all are there."""
     admin, source = Admin(settings.kafka), settings.topics.changes
     if any(one.topic == source and one.offset > 0 for one in offsets_of(admin, group)):
         raise UnfitTopics(
@@ -102,9 +102,12 @@ def _fill(settings: Settings, target: str, group: str, partitioner: str) -> bool
     if first not in counts:
         raise UnfitTopics(f"topics.input: {first} not found, so how many shards there are is not known")
     place = (settings.redis.url, settings.prefix)
-    fate = fill(settings.kafka, partitioner, target, place, counts[first])
-    log("info" if not fate["failed"] else "error", "topic.filled", topic=target, **fate)
-    return not fate["failed"]
+    fate = fill(settings.kafka, partitioner, target, place, counts[first], stop)
+    if stop.is_set or fate["failed"]:
+        log("error", "topic.half_filled", topic=target, action="start once more with --from-store", **fate)
+        return False
+    log("info", "topic.filled", topic=target, **fate)
+    return True
 
 
 class NewestProfiles:

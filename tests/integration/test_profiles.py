@@ -10,6 +10,7 @@ import pytest
 
 from flows.cli import main
 from flows.dev.embedded import create_topics
+from flows.stop import StopFlag
 from tests.integration.bench import Bench
 from tests.integration.outcome import read_all, story
 from tests.integration.rekey_process import QUICK_TRANSACTIONS, HopProcess
@@ -135,6 +136,19 @@ def test_profiles__begins_with_the_store(one_topic: Bench, settings: Path) -> No
     run_to_end(settings)
     assert_is_what_the_store_says(one_topic, newest(one_topic))
     assert main(["profiles", "--settings", str(settings), "--from-store", "--until-end"]) == 2
+
+
+def test_profiles__says_when_it_was_stopped_half_way(
+    one_topic: Bench, settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Asked to stop while it fills the topic, it ends with exit code 1, and nobody takes the topic for whole."""
+    with WorkerProcess(one_topic.settings) as worker:
+        one_topic.wait_done(worker.wait_ready(), one_topic.sender.send(story(events=100, users=20, seed=11)))
+        assert worker.stop() == 0
+    monkeypatch.setattr(StopFlag, "listen", lambda self: setattr(self, "is_set", True))
+    assert main(["profiles", "--settings", str(settings), "--from-store"]) == 1
+    assert "event=topic.half_filled" in capsys.readouterr().err
+    assert newest(one_topic) == {}
 
 
 def test_profiles__refuses_a_topic_that_is_not_its_own(one_topic: Bench, settings: Path) -> None:
