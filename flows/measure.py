@@ -65,7 +65,7 @@ class Measure:
     def commit_made(self, plan: CommitPlan, seconds: float) -> None:
         """Note a commit that is in the store."""
         self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
-        self._metrics.observe_changes(change for chunk in plan.chunks for change in chunk.changes)
+        self._metrics.observe_changes(chunk.changes for chunk in plan.chunks)
         new = sum(int(np.count_nonzero(chunk.committed_home == NOWHERE)) for chunk in plan.chunks)
         self._metrics.users_new.labels(str(plan.partition)).inc(new)
         now_ms = self._clock.wall_ms()
@@ -81,7 +81,7 @@ class Measure:
     def user_erased(self, erasure: Erasure) -> None:
         """Note a user who has left the store."""
         self._metrics.users_erased.inc()
-        self._metrics.observe_changes(erasure.changes)
+        self._metrics.observe_changes([erasure.changes])
 
     def commit_refused(self, error: Exception) -> None:
         """Note a commit that the store did not take, by the kind of its error."""

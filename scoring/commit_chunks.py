@@ -1,5 +1,6 @@
 """This file cuts what a shard has to write into chunks, each whole in itself: users, their changes and dead letters."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeVar
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from scoring.commit_plan import COLD, CommitChunk
 from scoring.events import DeadLetter, Int64s, LadderChange
+from scoring.pending_changes import PendingChanges
 from scoring.row import AS_OF, FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEWEST, ORDERS, SEQ, SINCE, SPEND
 from scoring.step import describe
 from scoring.user_rows import UserRows
@@ -19,14 +21,17 @@ def commit_chunks(
     users: UserRows,
     rows: Int64s,
     chunk_users: int,
-    changes: list[tuple[int, LadderChange]],
+    changes: PendingChanges,
     dead_letters: list[tuple[int, DeadLetter]],
 ) -> tuple[list[CommitChunk], list[DeadLetter]]:
     """Answer the chunks of these users, taken as committed from now on, and the dead letters of nobody among them."""
-    changes_of, letters_of = _by_row(changes), _by_row(dead_letters)
+    letters_of = _by_row(dead_letters)
     cuts = _cuts(users, rows, chunk_users)
-    chunks = [_chunk(users, rows[first:last], changes_of, letters_of) for first, last in pairwise(cuts)]
-    assert not changes_of, "a change of a user who is not written"
+    changes_of = changes.take(users, rows, cuts)
+    chunks = [
+        _chunk(users, rows[first:last], changes_of[n], letters_of)
+        for n, (first, last) in enumerate(pairwise(cuts))
+    ]
     return chunks, [letter for letters in letters_of.values() for letter in letters]
 
 
@@ -40,7 +45,7 @@ def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> list[int]:
 def _chunk(
     users: UserRows,
     rows: Int64s,
-    changes: dict[int, list[LadderChange]],
+    changes: Sequence[LadderChange],
     dead_letters: dict[int, list[DeadLetter]],
 ) -> CommitChunk:
     compiled = users.compiled
@@ -80,7 +85,7 @@ def _chunk(
         home=home,
         committed_home=committed_home,
         cold=users.cold.count() if is_recounted else None,
-        changes=_taken(changes, rows),
+        changes=changes,
         dead_letters=_taken(dead_letters, rows),
     )
 

@@ -1,5 +1,6 @@
 """This file names what a shard hands to the store: chunks of users, each to be written in one piece."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,7 @@ class CommitChunk:
         home: (n,), WARM or COLD; committed_home: what the store has, NOWHERE for a new user.
         cold: all cold users of the shard once this is written; None when that has not changed.
         falls_at_ms: (n, ladders), 2**63 - 1 where there is no next fall.
-        changes: per user in `seq` order; dead_letters: messages of these users.
+        changes: of these users, each user's in `seq` order; dead_letters: messages of these users.
     """
 
     user_bytes: Bytes
@@ -62,7 +63,7 @@ class CommitChunk:
     home: Homes
     committed_home: Homes
     cold: ColdCount | None
-    changes: list[LadderChange]
+    changes: Sequence[LadderChange]
     dead_letters: list[DeadLetter]
 
     def __len__(self) -> int:

@@ -6,14 +6,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scoring.events import DECODED, IGNORED_TYPE, Bytes, EnvelopeOf, EventBatch, Int64s, Reason, bare
+from scoring.events import (
+    DECODED,
+    IGNORED_TYPE,
+    Bytes,
+    EnvelopeOf,
+    EventBatch,
+    Int64s,
+    Reason,
+    TextSpans,
+    bare,
+)
 from scoring.hashing import hash_spans
 from scoring.joined import JoinedValues, joined
 from scoring.match import Matcher
 from scoring.policy import Policy
-from scoring.scan import NOT_UNDERSTOOD, ScanColumns, gather_users, scan_batch
+from scoring.scan import NOT_UNDERSTOOD, ScanColumns, scan_batch
 from scoring.scan_tables import compared_fields, scan_tables
-from scoring.wire import Rejection, WireEvent, WireReader, parse
+from scoring.text_spans import NO_BYTES, gathered
+from scoring.wire import Rejection, WireEvent, WireReader
 
 EVENT_BYTES_MAX = 65_536
 MINOR_DIGITS_MAX = 4
@@ -57,16 +68,17 @@ class Decoder:
         laid_out = values if isinstance(values, JoinedValues) else joined(values, self._event_bytes_max)
         batch = empty_batch(partition, topic, laid_out, offsets, ingest_time_ms, envelope_of)
         text, message_start = laid_out.text, laid_out.start
-        user_from, user_size = np.zeros(len(batch), np.int64), np.zeros(len(batch), np.int64)
-        self._scan(batch, text, message_start, user_from, user_size)
+        users, ids = (np.zeros((2, len(batch)), np.int64) for _ in range(2))
+        self._scan(batch, text, message_start, users, ids)
         events = self._read_the_rest(batch)
-        extra = _place_users(events, user_from, user_size)
-        np.cumsum(user_size, out=batch.user_start[1:])
-        batch.user_bytes = gather_users(text, extra, user_from, batch.user_start)
+        user_texts = {row: event.user_id for row, event in events.items()}
+        id_texts = {row: event.event_id.encode() for row, event in events.items()}
+        batch.user_bytes, batch.user_start = gathered(_placed(text, user_texts, users))
+        batch.event_ids = _placed(text, id_texts, ids)
         return batch
 
     def _scan(
-        self, batch: EventBatch, text: Bytes, message_start: Int64s, user_from: Int64s, user_size: Int64s
+        self, batch: EventBatch, text: Bytes, message_start: Int64s, users: Int64s, ids: Int64s
     ) -> None:
         """Fill every row that is good beyond doubt; the fate of the others is NOT_UNDERSTOOD."""
         columns = ScanColumns(
@@ -77,8 +89,8 @@ class Decoder:
             batch.order_id_hash,
             batch.amount_minor,
             batch.match,
-            user_from,
-            user_size,
+            *users,
+            *ids,
         )
         scan_batch(
             text,
@@ -129,13 +141,6 @@ class Decoder:
             batch.match[row] = self._matcher.mask(kind, event.texts, event.numbers(self._minor_digits))
 
 
-def event_id_of(value: bytes) -> str:
-    """Read the event id of a message that was decoded before."""
-    event_id = parse(value)["event_id"]
-    assert isinstance(event_id, str), event_id
-    return event_id
-
-
 def empty_batch(
     partition: int,
     topic: int,
@@ -163,6 +168,7 @@ def empty_batch(
         match=np.zeros(count, np.int64),
         user_bytes=np.empty(0, np.uint8),
         user_start=np.zeros(count + 1, np.int64),
+        event_ids=TextSpans(NO_BYTES, NO_BYTES, *np.zeros((2, count), np.int64)),
     )
 
 
@@ -178,10 +184,10 @@ def _hash_ids(batch: EventBatch, events: dict[int, WireEvent]) -> None:
         column[list(texts)] = hash_spans(np.frombuffer(b"".join(encoded), np.uint8), start, end)
 
 
-def _place_users(events: dict[int, WireEvent], user_from: Int64s, user_size: Int64s) -> Bytes:
-    """Add the users of the checked path to the spans, and answer the text that those spans mean."""
+def _placed(text: Bytes, texts: dict[int, bytes], spans: Int64s) -> TextSpans:
+    """Add texts of the checked path, by row, to the spans of the scan: places and sizes."""
     at = 0
-    for row, event in events.items():
-        user_from[row], user_size[row] = -1 - at, len(event.user_id)
-        at += len(event.user_id)
-    return np.frombuffer(b"".join(event.user_id for event in events.values()), np.uint8)
+    for row, own in texts.items():
+        spans[:, row] = -1 - at, len(own)
+        at += len(own)
+    return TextSpans(text, np.frombuffer(b"".join(texts.values()), np.uint8), *spans)

@@ -69,6 +69,21 @@ class DeadLetter:
     envelope: Envelope = BARE
 
 
+class TextSpans(NamedTuple):
+    """
+    Hold N texts without copying them.
+
+    Attributes:
+        text: text n is text[at[n]:at[n] + size[n]] ...
+        extra: ... or, where at[n] is negative, extra[-1 - at[n]:] up to the same size.
+    """
+
+    text: Bytes
+    extra: Bytes
+    at: Int64s
+    size: Int64s
+
+
 @dataclass(slots=True)
 class EventBatch:
     """
@@ -87,6 +102,7 @@ class EventBatch:
         amount_minor: money in minor units, 0 when absent.
         match: bit f is set when feature f of the policy counts this event: type and every `where` hold.
         user_bytes, user_start: user i is user_bytes[user_start[i]:user_start[i + 1]], UTF-8.
+        event_ids: where each event's id stands, of size 0 when the row is dead.
     """
 
     partition: int
@@ -105,6 +121,7 @@ class EventBatch:
     match: Int64s
     user_bytes: Bytes
     user_start: Int64s
+    event_ids: TextSpans
 
     def __len__(self) -> int:
         return int(self.offset.shape[0])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scoring.change_records import reasons
+from scoring.change_columns import reasons
 from scoring.events import LadderChange
 from scoring.row import AS_OF, LADDER_WORDS, RUNG, SEQ, SINCE
 from scoring.step import explain

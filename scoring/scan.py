@@ -79,7 +79,7 @@ class ScanTables(NamedTuple):
 
 
 class ScanColumns(NamedTuple):
-    """Hold the columns the kernel fills, as in EventBatch, and where in the text each user is."""
+    """Hold the columns the kernel fills, as in EventBatch, and where in the text each user and event id is."""
 
     fate: Int8s
     type: Int16s
@@ -90,6 +90,8 @@ class ScanColumns(NamedTuple):
     match: Int64s
     user_from: Int64s
     user_size: Int64s
+    event_id_from: Int64s
+    event_id_size: Int64s
 
 
 def _types_of_tables() -> types.Type:
@@ -297,26 +299,5 @@ def scan_batch(
             columns.amount_minor[i] = start[AMOUNT]
         columns.user_from[i] = start[USER_ID]
         columns.user_size[i] = user_size
-
-
-@kernel(types.uint8[::1](READONLY_BYTES, READONLY_BYTES, types.int64[::1], types.int64[::1]))
-def gather_users(text: Bytes, extra: Bytes, user_from: Int64s, user_start: Int64s) -> Bytes:
-    """
-    Copy the users of a batch behind each other.
-
-    Args:
-        text: what was scanned.
-        extra: users that the checked path read.
-        user_from: where each user begins, in text, or in extra when it is negative: -1 - its place.
-        user_start: (messages + 1,), where each goes.
-    """
-    users = np.empty(user_start[-1], np.uint8)
-    for i in range(user_from.shape[0]):
-        source_at, at = user_from[i], user_start[i]
-        if source_at >= 0:
-            for k in range(user_start[i + 1] - at):
-                users[at + k] = text[source_at + k]
-        else:
-            for k in range(user_start[i + 1] - at):
-                users[at + k] = extra[-1 - source_at + k]
-    return users
+        columns.event_id_from[i] = start[EVENT_ID]
+        columns.event_id_size[i] = stop[EVENT_ID] - start[EVENT_ID]

@@ -4,19 +4,19 @@ Nothing here knows a broker, a store or a clock: what becomes of the messages is
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
-from msgspec.structs import replace
 
-from scoring.change_records import ChangeRecords
 from scoring.commit_chunks import CHUNK_USERS, commit_chunks
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitPlan
 from scoring.counters import Counters
-from scoring.decoder import event_id_of
 from scoring.erasure import ErasedUsers, Erasure, Marker
 from scoring.events import DeadLetter, EventBatch, Int64s, LadderChange, Reason
 from scoring.farewell import farewell
+from scoring.message_ids import ids_of, no_ids
 from scoring.ordering import no_marks, order_messages
+from scoring.pending_changes import CauseIds, PendingChanges
 from scoring.rejudge import forget_unreachable, rejudge
 from scoring.residence import LEAVING_MIN, is_worth_it, leaving
 from scoring.row import NEWEST, NONE, OFFSETS, SEQ
@@ -52,9 +52,8 @@ class Shard:
         self.users = UserRows(compiled)
         self.counters = Counters()
         self.erased = ErasedUsers()
-        self.changes: list[tuple[int, LadderChange]] = []
+        self._changes = PendingChanges(compiled)
         self._dead_letters: list[tuple[int, DeadLetter]] = []
-        self._records = ChangeRecords(compiled)
         self._out_of_orderness_ms = out_of_orderness_ms
         self._queues = [TopicQueue() for _ in topics]
         self._marks = no_marks(len(topics))
@@ -70,6 +69,11 @@ class Shard:
     def marks(self) -> list[int | None]:
         """Answer the newest event time of each topic; None before the first."""
         return [_known(int(mark)) for mark in self._marks]
+
+    @property
+    def changes(self) -> list[tuple[int, LadderChange]]:
+        """Answer what has changed since the last commit, with the rows of the users."""
+        return self._changes.listed(self.users)
 
     def pending(self, topic: int) -> int:
         """Count the messages of a topic that wait for their turn."""
@@ -145,7 +149,7 @@ class Shard:
         self.users = self.users.kept(np.flatnonzero(~gone))
         for queue in self._queues:
             queue.renumber(new_row)
-        self.changes = [(int(new_row[row]), change) for row, change in self.changes]
+        self._changes.renumber(new_row)
         self._dead_letters = [
             (row if row < 0 else int(new_row[row]), letter) for row, letter in self._dead_letters
         ]
@@ -190,9 +194,9 @@ class Shard:
         while True:
             state, tables = self.users.state, self.compiled.tables
             user = fire_deadlines(
-                tables, state, self._records.arrays, count, user, self._watermark, CAUSE_TIME
+                tables, state, self._changes.arrays, count, user, self._watermark, CAUSE_TIME
             )
-            self._collect(None)
+            self._collect(no_ids)
             if user == count:
                 break
             self._make_room()
@@ -201,7 +205,7 @@ class Shard:
     def adopt(self, old: "Shard", rows: dict[int, int]) -> None:
         """Go on where another shard stopped, with what it has not committed; `rows` maps its rows to ours."""
         self._marks, self._watermark = old._marks.copy(), old._watermark
-        self.changes += [(rows[row], change) for row, change in old.changes]
+        self._changes.adopt([(rows[row], change) for row, change in old.changes])
         self._moved = True
 
     def forget_unreachable_orders(self, row: int) -> None:
@@ -217,10 +221,9 @@ class Shard:
         """
         ladders = self.compiled.policy.ladders
         ranks = np.array([left[one.name][1] if one.name in left else -1 for one in ladders], np.int64)
-        rejudge(self.compiled.tables, self.users.state, self._records.arrays, row, ranks)
-        first = len(self.changes)
-        self._collect(None)
-        self.changes[first:] = [(row, _from_rung(change, left)) for row, change in self.changes[first:]]
+        rejudge(self.compiled.tables, self.users.state, self._changes.arrays, row, ranks)
+        self._collect(no_ids)
+        self._changes.name(self.users, left)
 
     def erase(self, user_id: bytes) -> Erasure:
         """
@@ -272,7 +275,7 @@ class Shard:
         rows = self.users.take_dirty()
         if not (self._moved or rows.shape[0] or self._dead_letters):
             return None
-        chunks, dead_letters = commit_chunks(self.users, rows, chunk_users, self.changes, self._dead_letters)
+        chunks, dead_letters = commit_chunks(self.users, rows, chunk_users, self._changes, self._dead_letters)
         plan = CommitPlan(
             partition=self.partition,
             chunks=chunks,
@@ -281,7 +284,7 @@ class Shard:
             marks=self.marks,
             watermark_ms=self.watermark_ms,
         )
-        self.changes, self._dead_letters, self._moved = [], [], False
+        self._dead_letters, self._moved = [], False
         return plan
 
     def _score(self, events: Events, parts: list[tuple[EventBatch, Int64s, int]]) -> None:
@@ -289,8 +292,8 @@ class Shard:
         events.fate[self.erased.sent_again(events.row, events.event_time_ms)] = REPLAYED
         while True:
             state = self.users.state
-            position = score_events(self.compiled.tables, state, self._records.arrays, events, position)
-            self._collect((events, parts))
+            position = score_events(self.compiled.tables, state, self._changes.arrays, events, position)
+            self._collect(partial(ids_of, parts))
             if position == count:
                 break
             self._make_room()
@@ -304,18 +307,8 @@ class Shard:
         if state.pool.shape[0] - state.heap[0] < self.compiled.pool_words_max:
             self.users.grow_pool()
 
-    def _collect(self, source: tuple[Events, list[tuple[EventBatch, Int64s, int]]] | None) -> None:
-        """Turn the record of changes into changes with names, before the messages that caused them are gone."""
-
-        def cause_event_id(i: int) -> str | None:
-            if source is None or i < 0:
-                return None
-            batch, at = _message(source[1], i)
-            value = batch.values[at]
-            assert value is not None
-            return event_id_of(value)
-
-        self.changes += self._records.take(self.users, cause_event_id)
+    def _collect(self, cause_ids: CauseIds) -> None:
+        self._changes.collect(self.users.state.counts, cause_ids)
 
     def _count_from_kernels(self) -> None:
         counts, counters = self.users.state.counts, self.counters
@@ -349,13 +342,6 @@ class Shard:
 
 def _known(time_ms: int) -> int | None:
     return None if time_ms == NONE else time_ms
-
-
-def _from_rung(change: LadderChange, left: Mapping[str, tuple[str, int]]) -> LadderChange:
-    if change.ladder not in left:
-        return change
-    name, rank = left[change.ladder]
-    return replace(change, from_rung=name, from_rank=rank)
 
 
 def _message(parts: list[tuple[EventBatch, Int64s, int]], i: int) -> tuple[EventBatch, int]:

@@ -4,10 +4,11 @@ import numpy as np
 from numba import types
 
 from scoring.borrowing import borrowing
-from scoring.events import Bytes, Int64s
+from scoring.events import Bytes, Int64s, TextSpans
 from scoring.hashing import hash_bytes
 from scoring.jit import kernel
 from scoring.prefetch import prefetch
+from scoring.text_spans import NO_BYTES, gathered
 
 EMPTY = -1
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -142,12 +143,8 @@ class UserIndex:
 
     def spans(self, rows: Int64s) -> tuple[Bytes, Int64s]:
         """Join the ids of some rows; id n is bytes[start[n]:start[n + 1]]."""
-        first, last = self._starts[rows], self._starts[rows + 1]
-        start = np.zeros(rows.shape[0] + 1, np.int64)
-        np.cumsum(last - first, out=start[1:])
-        joined = np.empty(int(start[-1]), np.uint8)
-        copy_spans(self._arena, first, start, joined)
-        return joined, start
+        first = self._starts[rows]
+        return gathered(TextSpans(self._arena, NO_BYTES, first, self._starts[rows + 1] - first))
 
     def _grow(self, id_size: int) -> None:
         rows = len(self)
@@ -158,11 +155,3 @@ class UserIndex:
             rebuild_slots(self._slots, self._hashes, rows)
         if self._starts[rows] + id_size > self._arena.shape[0]:
             self._arena = np.resize(self._arena, 2 * self._arena.shape[0] + id_size)
-
-
-@kernel(types.void(types.uint8[::1], INTS, INTS, types.uint8[::1]))
-def copy_spans(source, first, start, joined):
-    """Copy source from first[n] on into joined[start[n]:start[n + 1]]."""
-    for n in range(first.shape[0]):
-        size = start[n + 1] - start[n]
-        joined[start[n] : start[n] + size] = source[first[n] : first[n] + size]

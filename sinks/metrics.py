@@ -1,7 +1,6 @@
 """This file holds every metric, and one method for each thing that is observed once a batch."""
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import permutations
 from typing import Literal, Protocol, get_args
@@ -11,6 +10,7 @@ import prometheus_client
 from numpy.typing import NDArray
 from prometheus_client import Gauge, Histogram, ProcessCollector
 
+from scoring.change_kinds import kinds_of
 from scoring.events import LadderChange, Reason
 from sinks.errors import NotCopartitioned, StoreError, StoreRefused, StoreUnavailable
 from sinks.exposition import BatchHistogram, WholeRegistry
@@ -89,15 +89,11 @@ class Metrics:
         for left, reached in [*permutations(rungs, 2), *((rung, "") for rung in rungs)]:
             self.ladder_transitions.labels(ladder, left, reached)
 
-    def observe_changes(self, changes: Iterable[LadderChange]) -> None:
+    def observe_changes(self, parts: Iterable[Sequence[LadderChange]]) -> None:
         """Count committed changes by ladder, direction and cause, and by the rungs they lead from and to."""
-        kinds = Counter(
-            (change.ladder, change.direction, change.cause, change.from_rung, change.to_rung or "")
-            for change in changes
-        )
-        for (ladder, direction, cause, left, reached), count in kinds.items():
-            self.ladder_changes.labels(ladder, direction, cause).inc(count)
-            self.ladder_transitions.labels(ladder, left, reached).inc(count)
+        for kind, count in kinds_of(parts).items():
+            self.ladder_changes.labels(kind.ladder, kind.direction, kind.cause).inc(count)
+            self.ladder_transitions.labels(kind.ladder, kind.left, kind.reached).inc(count)
 
     def observe_commit(self, seconds: float, users: int) -> None:
         """Record one commit of a shard, all its chunks together."""

@@ -14,7 +14,7 @@ def observed_metrics() -> Metrics:
     change = LadderChange(
         "u1", 1, "tier", "bronze", "silver", 0, 1, "event", "e1", 20.0, 0, 0, "gold", 30.0, 1000, (), "shop@1"
     )  # fmt: skip
-    metrics.observe_changes([change])
+    metrics.observe_changes([[change]])
     metrics.observe_commit(0.01, 5)
     metrics.observe_visible(np.array([0.2, 3.0]))
     metrics.observe_rungs(0, "tier", ("bronze", "gold"), (5, 1))

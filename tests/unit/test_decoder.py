@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scoring.decoder import Decoder, event_id_of
+from scoring.decoder import Decoder
 from scoring.events import EventBatch, Reason
 from scoring.hashing import hash_spans
+from scoring.text_spans import gathered
 from tests.unit.policies import shop_policy
 
 NOW_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
@@ -317,10 +318,11 @@ def test_decoder__details_name_field_and_rule_and_stay_short() -> None:
     assert all(len(detail) <= 160 for detail in batch.details.values())
 
 
-def test_event_id_of__reads_the_id_back() -> None:
-    """The id behind a hash can be had again from the message."""
-    assert event_id_of(message(VIEW, event_id="ord-991")) == "ord-991"
-    assert event_id_of(raw(VIEW, "event_id", '"\\u00e9"')) == "é"
+def test_event_ids__stand_in_the_text_or_beside_it() -> None:
+    """The id behind a hash can be had again, from the scan and from the checked path; a dead row has none."""
+    values = [message(VIEW, event_id="ord-991"), b"{", raw(VIEW, "event_id", '"\\u00e9"')]
+    ids, start = gathered(decode(*values).event_ids)
+    assert [ids[start[n] : start[n + 1]].tobytes().decode() for n in range(3)] == ["ord-991", "", "é"]
 
 
 def test_hash__is_stable_and_never_zero() -> None:
