@@ -1,7 +1,7 @@
 """This file is the commit stage: what the shards changed goes to the store, each write atomic and fenced."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from flows.items import Claimed, Committed, Dropped, Due, Erased, Flush, Release
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
-from scoring.commit_plan import CommitChunk, CommitPlan
+from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import DeadLetter
 from sinks import change_topic
@@ -44,6 +44,16 @@ class _Owned:
     """Offsets, marks and watermark as last written."""
     tails: dict[str, int]
     seen_number: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Rendered:
+    """A chunk as it is sent; `commands` lie in the encoder's buffer."""
+
+    commands: memoryview
+    count: int
+    entries: list[OutboxEntry]
+    new_user_keys: list[bytes]
 
 
 class Commit:
@@ -171,7 +181,7 @@ class Commit:
 
     def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxEntry]:
         stored: list[OutboxEntry] = []
-        for chunk in plan.chunks:
+        for chunk in self._rendered(owned, plan):
             stored += self._write_chunk(owned, chunk)
             self._progress.beat()
         offsets, marks, _ = owned.place
@@ -192,17 +202,23 @@ class Commit:
             return self._stamp
         return Stamp(claim.policy, claim.layout)
 
-    def _write_chunk(self, owned: _Owned, chunk: CommitChunk) -> list[OutboxEntry]:
-        entries = [change_topic.entry_of(change) for change in chunk.changes]
-        entries += self._set_aside(chunk.dead_letters)
-        commands, count = owned.encoder.encode(chunk)
+    def _rendered(self, owned: _Owned, plan: CommitPlan) -> Iterator[_Rendered]:
+        """Render chunk by chunk; the bytes of one hold until the next is asked for."""
+        for block in plan.blocks:
+            encoded = owned.encoder.encode_block(block)
+            for chunk, (commands, count) in zip(block.chunks, encoded, strict=True):
+                entries = [change_topic.entry_of(change) for change in chunk.changes]
+                entries += self._set_aside(chunk.dead_letters)
+                yield _Rendered(commands, count, entries, owned.encoder.new_user_keys(chunk))
+
+    def _write_chunk(self, owned: _Owned, chunk: _Rendered) -> list[OutboxEntry]:
         trim_to = self._trim_to(owned)
         stored = self._store.write_chunk(
             owned.claim,
-            commands,
-            count,
-            entries,
-            owned.encoder.new_user_keys(chunk),
+            chunk.commands,
+            chunk.count,
+            chunk.entries,
+            chunk.new_user_keys,
             trim_to,
             self._tails(owned),
         )

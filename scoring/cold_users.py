@@ -3,6 +3,7 @@
 import numpy as np
 
 from scoring.commit_plan import COLD, ColdCount, Homes, Ranks
+from scoring.events import Int64s
 from scoring.tables import PolicyTables
 
 
@@ -23,7 +24,7 @@ class ColdUsers:
     @property
     def rungs(self) -> list[list[int]]:
         """Answer how many stand on each rung, ladder by ladder."""
-        return [self._counts[number, :rungs].tolist() for number, rungs in enumerate(self._rungs)]
+        return self._by_ladder(self._counts.tolist())
 
     def count(self) -> ColdCount:
         """Answer how many there are, in the store."""
@@ -49,6 +50,32 @@ class ColdUsers:
         self._count(left[was_cold], -1)
         return bool(is_cold.any() or was_cold.any())
 
+    def move_in_parts(
+        self, home: Homes, rung: Ranks, came_from: Homes, left: Ranks, start: Int64s
+    ) -> list[ColdCount | None]:
+        """
+        Count users who are written part by part.
+
+        Args:
+            home, rung, came_from, left: of `move`.
+            start: part n has the users start[n] to start[n + 1], at least one.
+
+        Returns:
+            How many cold users there are behind each part in which any is or was cold, None behind the others.
+        """
+        parts = start.shape[0] - 1
+        part_of = np.repeat(np.arange(parts), np.diff(start))
+        is_cold, was_cold = home == COLD, came_from == COLD
+        counts = self._counts_of(part_of[is_cold], rung[is_cold], parts)
+        counts -= self._counts_of(part_of[was_cold], left[was_cold], parts)
+        counts = self._counts + np.cumsum(counts, axis=0)
+        self._counts = counts[-1]
+        is_recounted = np.logical_or.reduceat(is_cold | was_cold, start[:-1])
+        return [
+            ColdCount(self._layout, self._by_ladder(counted)) if is_new else None
+            for counted, is_new in zip(counts.tolist(), is_recounted.tolist(), strict=True)
+        ]
+
     def standing(self, present: Ranks, rung: Ranks) -> list[list[int]]:
         """
         Answer how many users of the shard stand on each rung.
@@ -63,6 +90,16 @@ class ColdUsers:
         self._count(rung, -1)
         found, self._counts = self.rungs, counts
         return found
+
+    def _by_ladder(self, counts: list[list[int]]) -> list[list[int]]:
+        return [counted[:rungs] for counted, rungs in zip(counts, self._rungs, strict=True)]
+
+    def _counts_of(self, part_of: Int64s, ranks: Ranks, parts: int) -> Int64s:
+        """Answer (parts, ladders, rungs) users; -1 is no rung."""
+        ladders, rungs = self._counts.shape
+        user, ladder = np.nonzero(ranks >= 0)
+        place = (part_of[user] * ladders + ladder) * rungs + ranks[user, ladder]
+        return np.bincount(place, minlength=parts * ladders * rungs).reshape(parts, ladders, rungs)
 
     def _count(self, ranks: Ranks, step: int) -> None:
         """Count each user on each ladder; -1 is no rung."""

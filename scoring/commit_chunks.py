@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scoring.commit_plan import COLD, CommitChunk
+from scoring.commit_plan import COLD, ColdCount, CommitBlock, CommitChunk
 from scoring.events import DeadLetter, Int64s, LadderChange
 from scoring.pending_changes import PendingChanges
 from scoring.row import AS_OF, FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEWEST, ORDERS, SEQ, SINCE, SPEND
@@ -15,39 +15,58 @@ from scoring.user_rows import UserRows
 
 Item = TypeVar("Item")
 CHUNK_USERS = 25  # Written whole. The store serves nobody else meanwhile: see benchmarks/reads.py.
+BLOCK_CHUNKS = 40  # Each call of numpy or of a kernel is for so many.
 
 
-def commit_chunks(
+def commit_blocks(
     users: UserRows,
     rows: Int64s,
     chunk_users: int,
     changes: PendingChanges,
     dead_letters: list[tuple[int, DeadLetter]],
-) -> tuple[list[CommitChunk], list[DeadLetter]]:
+) -> tuple[list[CommitBlock], list[DeadLetter]]:
     """Answer the chunks of these users, taken as committed from now on, and the dead letters of nobody among them."""
     letters_of = _by_row(dead_letters)
     cuts = _cuts(users, rows, chunk_users)
-    changes_of = changes.take(users, rows, cuts)
-    chunks = [
-        _chunk(users, rows[first:last], changes_of[n], letters_of)
-        for n, (first, last) in enumerate(pairwise(cuts))
-    ]
-    return chunks, [letter for letters in letters_of.values() for letter in letters]
+    changed, changed_at = changes.take(users, rows, cuts)
+    blocks = []
+    for first in range(0, cuts.shape[0] - 1, BLOCK_CHUNKS):
+        here = slice(first, first + BLOCK_CHUNKS + 1)
+        start, at = cuts[here], changed_at[here]
+        own = changed[at[0] : at[-1]], [one - at[0] for one in at]
+        blocks.append(_block(users, rows[start[0] : start[-1]], start - start[0], *own, letters_of))
+    return blocks, [letter for letters in letters_of.values() for letter in letters]
 
 
-def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> list[int]:
+def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> Int64s:
     """Cut where the next user would cost the store too much; who is written in part costs half of the others."""
     is_whole = users.committed_seq[rows] != users.state.rows[rows, SEQ]
     chunk = (np.cumsum(1 + is_whole) - 1) // (2 * chunk_users)
-    return [*np.flatnonzero(np.diff(chunk, prepend=-1)).tolist(), rows.shape[0]]
+    return np.append(np.flatnonzero(np.diff(chunk, prepend=-1)), rows.shape[0])
 
 
-def _chunk(
+def _block(
     users: UserRows,
     rows: Int64s,
+    start: Int64s,
     changes: Sequence[LadderChange],
+    changes_start: list[int],
     dead_letters: dict[int, list[DeadLetter]],
-) -> CommitChunk:
+) -> CommitBlock:
+    everybody, counts = _everybody(users, rows, start)
+    everybody.changes = changes
+    chunks = []
+    places = zip(pairwise(start.tolist()), pairwise(changes_start), counts, strict=True)
+    for (first, last), (first_change, last_change), cold in places:
+        chunk = _part(everybody, first, last, cold)
+        chunk.changes = changes[first_change:last_change]
+        chunk.dead_letters = _taken(dead_letters, rows[first:last])
+        chunks.append(chunk)
+    return CommitBlock(everybody, start, changes_start, chunks)
+
+
+def _everybody(users: UserRows, rows: Int64s, start: Int64s) -> tuple[CommitChunk, list[ColdCount | None]]:
+    """Gather all columns at once; answer also the running count of cold users behind each chunk that changes it."""
     compiled = users.compiled
     ladders = len(compiled.policy.ladders)
     score = np.empty((rows.shape[0], ladders))
@@ -62,10 +81,10 @@ def _chunk(
     users.committed_rung[rows] = rung
     committed_home = users.committed_home[rows]
     users.committed_home[rows] = home
-    is_recounted = users.cold.move(home, rung, committed_home, committed_rung)
+    counts = users.cold.move_in_parts(home, rung, committed_home, committed_rung, start)
     whole = users.committed_seq[rows] != own[:, SEQ]
     users.committed_seq[rows] = own[:, SEQ]
-    return CommitChunk(
+    everybody = CommitChunk(
         user_bytes=user_bytes,
         user_start=user_start,
         row_bytes=row_bytes,
@@ -84,9 +103,38 @@ def _chunk(
         falls_at_ms=own[:, at + FALLS_AT : end : LADDER_WORDS].copy(),
         home=home,
         committed_home=committed_home,
-        cold=users.cold.count() if is_recounted else None,
-        changes=changes,
-        dead_letters=_taken(dead_letters, rows),
+        cold=None,
+        changes=[],
+        dead_letters=[],
+    )
+    return everybody, counts
+
+
+def _part(everybody: CommitChunk, first: int, last: int, cold: ColdCount | None) -> CommitChunk:
+    """Answer some of the users as a chunk of views, so far without changes and dead letters."""
+    here = slice(first, last)
+    return CommitChunk(
+        user_bytes=everybody.user_bytes,
+        user_start=everybody.user_start[first : last + 1],
+        row_bytes=everybody.row_bytes,
+        row_start=everybody.row_start[first : last + 1],
+        as_of_ms=everybody.as_of_ms[here],
+        seq=everybody.seq[here],
+        whole=everybody.whole[here],
+        first_seen_ms=everybody.first_seen_ms[here],
+        last_seen_ms=everybody.last_seen_ms[here],
+        orders=everybody.orders[here],
+        spend_minor=everybody.spend_minor[here],
+        rung=everybody.rung[here],
+        committed_rung=everybody.committed_rung[here],
+        since_ms=everybody.since_ms[here],
+        score=everybody.score[here],
+        falls_at_ms=everybody.falls_at_ms[here],
+        home=everybody.home[here],
+        committed_home=everybody.committed_home[here],
+        cold=cold,
+        changes=[],
+        dead_letters=[],
     )
 
 

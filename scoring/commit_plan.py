@@ -71,9 +71,26 @@ class CommitChunk:
 
 
 @dataclass(slots=True)
+class CommitBlock:
+    """
+    Chunks that lie one behind the other in the same columns, so that a kernel takes all of them at once.
+
+    Attributes:
+        users: everybody in the block, as if it were one chunk.
+        start: chunk n has the users start[n] to start[n + 1]; its columns are views.
+        changes_start: likewise the changes of chunk n among those of everybody.
+    """
+
+    users: CommitChunk
+    start: Int64s
+    changes_start: list[int]
+    chunks: list[CommitChunk]
+
+
+@dataclass(slots=True)
 class CommitPlan:
     """
-    Everything of a shard that changed; the final write comes after every chunk.
+    Everything of a shard that changed; the final write comes after every chunk of every block.
 
     Attributes:
         dead_letters: messages of no stored user; they ride with the final write.
@@ -81,8 +98,13 @@ class CommitPlan:
     """
 
     partition: int
-    chunks: list[CommitChunk]
+    blocks: list[CommitBlock]
     dead_letters: list[DeadLetter]
     next_offset: list[int | None]
     marks: list[int | None]
     watermark_ms: int | None
+
+    @property
+    def chunks(self) -> list[CommitChunk]:
+        """Answer the chunks of all blocks."""
+        return [chunk for block in self.blocks for chunk in block.chunks]

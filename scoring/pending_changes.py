@@ -1,7 +1,6 @@
 """This file keeps the changes that a shard has made since its last commit, and gives each chunk its own."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -83,27 +82,27 @@ class PendingChanges:
         self._named += [(row, _from_rung(change, left)) for row, change in named]
         self._blocks = []
 
-    def take(self, users: UserRows, rows: Int64s, cuts: Sequence[int]) -> list[Sequence[LadderChange]]:
-        """Answer the changes of each chunk rows[cuts[n]:cuts[n + 1]], in the order of its rows, and start over."""
+    def take(
+        self, users: UserRows, rows: Int64s, cuts: Int64s
+    ) -> tuple[Sequence[LadderChange], list[int]]:
+        """
+        Answer all changes in the order of the rows of their users, and start over.
+
+        Returns:
+            With them where those of each chunk rows[cuts[n]:cuts[n + 1]] begin, and where the last one's end.
+        """
         place = np.full(len(users), -1, np.int64)
         place[rows] = np.arange(rows.shape[0])
+        changes: Sequence[LadderChange]
         if self._named:
-            taken = self._take_listed(users, place, cuts)
+            pairs = sorted(((int(place[row]), change) for row, change in self.listed(users)), key=_first)
+            places, changes = np.array([at for at, _ in pairs]), [change for _, change in pairs]
         else:
-            facts, columns = self._columns(users, place)
-            first = np.searchsorted(place[facts[:, X_ROW]], cuts).tolist()
-            taken = [columns[start:stop] for start, stop in pairwise(first)]
-            assert first[0] == 0, "a change of a user who is not written"
+            facts, changes = self._columns(users, place)
+            places = place[facts[:, X_ROW]]
+        assert (places >= 0).all(), "a change of a user who is not written"
         self._blocks, self._named = [], []
-        return taken
-
-    def _take_listed(
-        self, users: UserRows, place: Int64s, cuts: Sequence[int]
-    ) -> list[Sequence[LadderChange]]:
-        pairs = sorted(((int(place[row]), change) for row, change in self.listed(users)), key=_first)
-        first = np.searchsorted([at for at, _ in pairs], cuts).tolist()
-        assert first[0] == 0, "a change of a user who is not written"
-        return [[change for _, change in pairs[start:stop]] for start, stop in pairwise(first)]
+        return changes, np.searchsorted(places, cuts).tolist()
 
     def _columns(self, users: UserRows, place: Int64s | None) -> tuple[Int64s, ChangeColumns]:
         """Join the blocks, sorted by the place of each row if there is one; answer the facts with rows, too."""

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from scoring.commit_chunks import CHUNK_USERS, commit_chunks
+from scoring.commit_chunks import CHUNK_USERS, commit_blocks
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitPlan
 from scoring.counters import Counters
 from scoring.erasure import ErasedUsers, Erasure, Marker
@@ -275,10 +275,10 @@ class Shard:
         rows = self.users.take_dirty()
         if not (self._moved or rows.shape[0] or self._dead_letters):
             return None
-        chunks, dead_letters = commit_chunks(self.users, rows, chunk_users, self._changes, self._dead_letters)
+        blocks, dead_letters = commit_blocks(self.users, rows, chunk_users, self._changes, self._dead_letters)
         plan = CommitPlan(
             partition=self.partition,
-            chunks=chunks,
+            blocks=blocks,
             dead_letters=dead_letters,
             next_offset=[queue.next_offset for queue in self._queues],
             marks=self.marks,

@@ -1,11 +1,14 @@
-"""This file renders a chunk of users as the Redis commands that store them."""
+"""This file renders chunks of users as the Redis commands that store them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitChunk
+from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitBlock, CommitChunk
 from scoring.policy import Policy
-from sinks import keyspace, profile_kernel
+from sinks import block_kernel, keyspace
+from sinks.block_kernel import Columns, Scratch, Words
 from sinks.cold_count import cold_text
 from sinks.keyspace import Keyspace
 from sinks.profile_kernel import ENTER, LEAVE, RETIRE
@@ -24,6 +27,7 @@ from sinks.redis_pipe import packed
 from sinks.resp_text import NUMBER_SIZE_MAX
 
 _FIRST_BUFFER_SIZE = 1 << 20
+_FIRST_CHUNK_USERS = 64
 _SLOTS_PER_LADDER = 6  # Rung, score, to_next and falls_at_ms, or the names of what is absent.
 
 
@@ -43,11 +47,13 @@ class ProfileEncoder:
     def __init__(self, policy: Policy, prefix: str, partition: int, former: Policy | None = None) -> None:
         self._keys = Keyspace(prefix)
         self._partition = partition
-        self._wording = wording_of(policy, self._keys, partition, former)
-        self._moves = _moves(self._wording)
+        wording = wording_of(policy, self._keys, partition, former)
+        self._words = _words(wording)
+        self._retired_field_count = wording.retired_field_count
         self._is_migration = former is not None
-        self._sizes_max = _SizesMax(self._wording, self._moves)
+        self._sizes_max = _SizesMax(wording, self._words.moves)
         self._buffer = np.empty(_FIRST_BUFFER_SIZE, dtype=np.uint8)
+        self._scratch = _scratch(_FIRST_CHUNK_USERS, len(wording.ladders))
 
     def encode(self, chunk: CommitChunk) -> tuple[memoryview, int]:
         """
@@ -57,12 +63,32 @@ class ProfileEncoder:
         """
         if len(chunk) == 0:
             return memoryview(b""), 0
-        self._check(chunk)
-        size_max = self._sizes_max.of(chunk)
+        return self.encode_block(CommitBlock(chunk, np.array([0, len(chunk)]), [0, len(chunk.changes)], [chunk]))[0]
+
+    def encode_block(self, block: CommitBlock) -> list[tuple[memoryview, int]]:
+        """Answer for each chunk of a block what `encode` answers for one; all hold until the next call."""
+        self._check(block)
+        size_max = self._sizes_max.of(block)
         if size_max > self._buffer.size:
             self._buffer = np.empty(size_max + size_max // 4, dtype=np.uint8)
-        size, commands = self._render(chunk)
-        return memoryview(self._buffer)[:size], commands  # type: ignore[arg-type]
+        self._fit_scratch(int(np.diff(block.start).max()))
+        counts = [
+            b"" if chunk.cold is None else packed_count(self._keys, self._partition, chunk.cold)
+            for chunk in block.chunks
+        ]
+        found = np.empty((len(block.chunks), 3), dtype=np.int64)
+        block_kernel.render_block(
+            self._buffer,
+            self._words,
+            self._columns(block.users),
+            self._scratch,
+            block.start,
+            *_joined(counts),
+            self._retired_field_count,
+            found,
+        )
+        rendered = memoryview(self._buffer)  # type: ignore[arg-type]
+        return [(rendered[begin:end], commands) for begin, end, commands in found.tolist()]
 
     def new_user_keys(self, chunk: CommitChunk) -> list[bytes]:
         """Answer the profile keys of the users that the store does not know yet."""
@@ -70,83 +96,35 @@ class ProfileEncoder:
         ids, start = memoryview(chunk.user_bytes), chunk.user_start  # type: ignore[arg-type]
         return [self._keys.user(bytes(ids[start[user] : start[user + 1]])) for user in new.tolist()]
 
-    def _render(self, chunk: CommitChunk) -> tuple[int, int]:
-        words, out, count = self._wording, self._buffer, len(chunk)
-        user_bytes, row_bytes, rung = _writable(chunk.user_bytes), _writable(chunk.row_bytes), chunk.rung
-        ids = np.empty((count, 2), dtype=np.int64)
-        at, rows = profile_kernel.render_rows(
-            out,
-            words.arena,
-            words.start,
-            user_bytes,
-            chunk.user_start,
-            row_bytes,
-            chunk.row_start,
-            chunk.home,
-            chunk.committed_home,
-            ids,
+    def _columns(self, users: CommitChunk) -> Columns:
+        return Columns(
+            user_bytes=_writable(users.user_bytes),
+            user_start=users.user_start,
+            row_bytes=_writable(users.row_bytes),
+            row_start=users.row_start,
+            numbers=np.stack([getattr(users, name) for name in NUMBER_COLUMNS], axis=1),
+            whole=users.whole,
+            rung=users.rung,
+            known_rung=np.full_like(users.rung, -1) if self._is_migration else users.committed_rung,
+            since_ms=users.since_ms,
+            score=users.score,
+            falls_at_ms=users.falls_at_ms,
+            home=users.home,
+            committed_home=users.committed_home,
         )
-        slots, ends = self._slots(chunk)
-        at, profiles = profile_kernel.render_profiles(
-            out,
-            at,
-            words.arena,
-            words.start,
-            slots,
-            ends,
-            chunk.whole,
-            user_bytes,
-            chunk.user_start,
-            words.tags,
-            rung,
-            RETIRED_FIELDS,
-            words.retired_field_count,
-        )
-        known_rung = np.full_like(rung, -1) if self._is_migration else chunk.committed_rung
-        movers = np.flatnonzero((rung != known_rung).any(axis=1))
-        at, moves = profile_kernel.render_moves(
-            out, at, words.arena, words.start, ids, self._moves, movers, rung, known_rung
-        )
-        counted = b""
-        if chunk.cold is not None:
-            counted = packed_count(self._keys, self._partition, chunk.cold)
-            out[at : at + len(counted)] = np.frombuffer(counted, np.uint8)
-        return at + len(counted), rows + profiles + moves + bool(counted)
 
-    def _slots(self, chunk: CommitChunk) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Lay out the fields of each user, see profile_kernel.fill_moving."""
-        words, (count, ladders) = self._wording, chunk.rung.shape
-        slots = np.empty((count, ladders * _SLOTS_PER_LADDER + len(NUMBER_COLUMNS), 3), dtype=np.int64)
-        ends = np.empty((count, 4), dtype=np.int64)
-        numbers = np.stack([getattr(chunk, name) for name in NUMBER_COLUMNS], axis=1)
-        profile_kernel.fill_moving(
-            slots,
-            ends,
-            numbers,
-            words.numbers,
-            words.ladders,
-            words.enter_at,
-            chunk.rung,
-            chunk.score,
-            chunk.falls_at_ms,
-        )
-        profile_kernel.fill_rest(
-            slots,
-            ends,
-            chunk.whole,
-            numbers,
-            words.numbers,
-            words.ladders,
-            words.rung_text,
-            chunk.rung,
-            chunk.since_ms,
-            chunk.falls_at_ms,
-        )
-        return slots, ends
+    def _fit_scratch(self, users: int) -> None:
+        """Make room for a chunk of so many users."""
+        if users > self._scratch.movers.shape[0]:
+            self._scratch = _scratch(users, len(self._words.ladders))
 
-    def _check(self, chunk: CommitChunk) -> None:
+    def _check(self, block: CommitBlock) -> None:
         """Assert what the kernels rely on without looking."""
-        rungs, shape = self._wording.ladders[:, 0], (len(chunk), self._wording.ladders.shape[0])
+        chunk, start = block.users, block.start
+        assert start.shape == (len(block.chunks) + 1,), (start.shape, len(block.chunks))
+        assert (start[0], start[-1]) == (0, len(chunk)), (start, len(chunk))
+        assert (np.diff(start) > 0).all(), start
+        rungs, shape = self._words.ladders[:, 0], (len(chunk), self._words.ladders.shape[0])
         for column in (chunk.rung, chunk.committed_rung, chunk.since_ms, chunk.score, chunk.falls_at_ms):
             assert column.shape == shape, (column.shape, shape)
         for home in (chunk.home, chunk.committed_home):
@@ -178,11 +156,36 @@ class _SizesMax:
         counts = int(sizes[ROWS_KEY]) + (8 + words.rung_text.size) * NUMBER_SIZE_MAX
         self._per_chunk = homes + (4 + len(moves)) * 2 * NUMBER_SIZE_MAX + counts
 
-    def of(self, chunk: CommitChunk) -> int:
-        """Bound the size of a chunk."""
-        id_bytes = int(chunk.user_start[-1] - chunk.user_start[0]) + len(chunk) * NUMBER_SIZE_MAX
-        row_bytes = int(chunk.row_start[-1] - chunk.row_start[0]) + len(chunk) * NUMBER_SIZE_MAX
-        return len(chunk) * self._per_user + self._id_places * id_bytes + row_bytes + self._per_chunk
+    def of(self, block: CommitBlock) -> int:
+        """Bound the size of a block."""
+        users, count = block.users, len(block.users)
+        id_bytes = int(users.user_start[-1] - users.user_start[0]) + count * NUMBER_SIZE_MAX
+        row_bytes = int(users.row_start[-1] - users.row_start[0]) + count * NUMBER_SIZE_MAX
+        chunks = len(block.chunks) * self._per_chunk
+        return count * self._per_user + self._id_places * id_bytes + row_bytes + chunks
+
+
+def _words(wording: Wording) -> Words:
+    return Words(
+        arena=wording.arena,
+        start=wording.start,
+        numbers=wording.numbers,
+        ladders=wording.ladders,
+        rung_text=wording.rung_text,
+        enter_at=wording.enter_at,
+        tags=wording.tags,
+        moves=_moves(wording),
+    )
+
+
+def _scratch(users: int, ladders: int) -> Scratch:
+    """Make room for a chunk of so many users."""
+    return Scratch(
+        slots=np.empty((users, ladders * _SLOTS_PER_LADDER + len(NUMBER_COLUMNS), 3), dtype=np.int64),
+        ends=np.empty((users, 4), dtype=np.int64),
+        ids=np.empty((users, 2), dtype=np.int64),
+        movers=np.empty(users, dtype=np.int64),
+    )
 
 
 def _moves(words: Wording) -> NDArray[np.int64]:
@@ -199,6 +202,12 @@ def _moves(words: Wording) -> NDArray[np.int64]:
 def packed_count(keys: Keyspace, partition: int, cold: ColdCount) -> bytes:
     """Render the command that keeps how many cold users there are."""
     return packed("HSET", keys.meta(partition), keyspace.COLD, cold_text(cold))
+
+
+def _joined(pieces: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Join pieces; piece n is bytes[start[n]:start[n + 1]]."""
+    start = np.cumsum([0, *map(len, pieces)])
+    return np.frombuffer(bytearray().join(pieces), np.uint8), start
 
 
 def _writable(column: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -144,10 +144,12 @@ def has_left(home, committed_home, user, here):
 
 
 @byte_kernel(
-    "UniTuple(int64, 2)(uint8[::1], uint8[::1], int64[::1], uint8[::1], int64[::1], uint8[::1], int64[::1],"
+    "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], uint8[::1], int64[::1], uint8[::1], int64[::1],"
     " int8[::1], int8[::1], int64[:,::1])"
 )
-def render_rows(out, arena, start, user_bytes, user_start, row_bytes, row_start, home, committed_home, ids):
+def render_rows(
+    out, at, arena, start, user_bytes, user_start, row_bytes, row_start, home, committed_home, ids
+):
     """
     Render the rows of all users, one HSET for those of each home, and one HDEL for those who have left it.
 
@@ -158,7 +160,7 @@ def render_rows(out, arena, start, user_bytes, user_start, row_bytes, row_start,
     Returns:
         Where it stopped, and how many commands it wrote.
     """
-    at, commands = 0, 0
+    commands = 0
     for here in (WARM, COLD):
         key = ROWS_KEY if here == WARM else COLD_KEY
         users, left = 0, 0

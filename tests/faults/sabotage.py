@@ -47,8 +47,8 @@ def offsets_first() -> None:
     write_plan = Commit._write_plan
 
     def hasty(self: Commit, owned: Any, plan: Any) -> Any:
-        entries = write_plan(self, owned, replace(plan, chunks=()))
-        for chunk in plan.chunks:
+        entries = write_plan(self, owned, replace(plan, blocks=()))
+        for chunk in self._rendered(owned, plan):
             entries += self._write_chunk(owned, chunk)
         return entries
 

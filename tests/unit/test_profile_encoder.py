@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitChunk
+from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitBlock, CommitChunk
 from scoring.policy import Ladder, Policy, Rung
 from sinks import keyspace
 from sinks.keyspace import ABSENT_MS, Keyspace, points_text
@@ -207,6 +207,8 @@ scores = st.one_of(
     st.sampled_from([20.0, 50.0 - 1e-10, 0.0, -0.0, 1e-7, 99.9999995, 9e9, 2.0**53 / 1e6]),
 )
 
+cold_counts = st.sampled_from([None, ColdCount(1 << 50, [[10**12, 0, 7], [1, 2]]), ColdCount(1, [[3]])])
+
 
 @st.composite
 def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, A
     st.lists(users(), max_size=8),
     st.integers(0, 4),
     st.sampled_from([0, 7, 123]),
-    st.sampled_from([None, ColdCount(1 << 50, [[10**12, 0, 7], [1, 2]])]),
+    cold_counts,
 )
 def test_encoder__equals_the_slow_twin(
     chunk: list[dict[str, Any]], digits: int, partition: int, cold: ColdCount | None
@@ -247,6 +249,22 @@ def test_encoder__equals_the_slow_twin(
     encoded, count = ProfileEncoder(policy, "tierwise", partition).encode(columns)
     assert bytes(encoded) == packed(expected)
     assert count == len(expected)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.lists(users(), min_size=1, max_size=4), cold_counts), min_size=1, max_size=6))
+def test_encoder__renders_each_chunk_of_a_block_as_if_it_were_alone(
+    chunks: list[tuple[list[dict[str, Any]], ColdCount | None]],
+) -> None:
+    """Chunks in the same columns come out one by one, each with its own moves and its own count at the end."""
+    everybody = [user for chunk, _ in chunks for user in chunk]
+    start = np.cumsum([0, *(len(chunk) for chunk, _ in chunks)])
+    parts = [chunk_of(chunk, len(LADDERS), cold) for chunk, cold in chunks]
+    block = CommitBlock(chunk_of(everybody, len(LADDERS)), start, parts)
+    found = ProfileEncoder(policy_of(), "tierwise", 7).encode_block(block)
+    expected = [Twin(policy_of(), "tierwise", 7).commands(*chunk) for chunk in chunks]
+    assert [bytes(encoded) for encoded, _ in found] == [packed(commands) for commands in expected]
+    assert [count for _, count in found] == [len(commands) for commands in expected]
 
 
 @settings(max_examples=50, deadline=None)
