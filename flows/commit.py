@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from flows.ahead import Ahead
 from flows.clock import Clock
 from flows.formats import originals
 from flows.items import Claimed, Committed, Dropped, Due, Erased, Flush, Released, Scored, Tick, Written
@@ -181,8 +182,9 @@ class Commit:
 
     def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxEntry]:
         stored: list[OutboxEntry] = []
-        for chunk in self._rendered(owned, plan):
-            stored += self._write_chunk(owned, chunk)
+        chunks = Ahead(self._rendered(owned, plan))
+        while chunk := chunks.take():
+            stored += self._write_chunk(owned, chunk, chunks.prepare)
             self._progress.beat()
         offsets, marks, _ = owned.place
         owned.place = (
@@ -211,7 +213,9 @@ class Commit:
                 entries += self._set_aside(chunk.dead_letters)
                 yield _Rendered(commands, count, entries, owned.encoder.new_user_keys(chunk))
 
-    def _write_chunk(self, owned: _Owned, chunk: _Rendered) -> list[OutboxEntry]:
+    def _write_chunk(
+        self, owned: _Owned, chunk: _Rendered, meanwhile: Callable[[], None]
+    ) -> list[OutboxEntry]:
         trim_to = self._trim_to(owned)
         stored = self._store.write_chunk(
             owned.claim,
@@ -221,6 +225,7 @@ class Commit:
             chunk.new_user_keys,
             trim_to,
             self._tails(owned),
+            meanwhile,
         )
         self._trimmed(owned, trim_to)
         return stored

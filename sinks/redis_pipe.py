@@ -1,6 +1,6 @@
 """This file holds one connection to Redis that sends ready-made bytes and reads many replies at once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -30,12 +30,13 @@ class _BatchParser(_HiredisParser):
     def read_batch(self, count: int) -> list[Any]:
         replies: list[Any] = []
         while len(replies) < count:
-            reply = self._reader.gets()
-            if reply is NOT_ENOUGH_DATA:
-                self.read_from_socket()
-            else:
-                replies.append(reply)
+            self.read_from_socket()
+            replies.extend(iter(self._reader.gets, NOT_ENOUGH_DATA))
         return replies
+
+
+def nothing() -> None:
+    """Leave the time unused."""
 
 
 class RedisPipe:
@@ -44,14 +45,23 @@ class RedisPipe:
     def __init__(self, pool: ConnectionPool) -> None:
         self._connection: Any = pool.make_connection()
 
-    def exchange(self, parts: Sequence[bytes | memoryview], reply_count: int) -> list[Any]:
+    def exchange(
+        self, commands: bytes, reply_count: int, meanwhile: Callable[[], None] = nothing
+    ) -> list[Any]:
         """
-        Send bytes, then read this many replies; a reply that is an error is an exception in the list.
+        Send commands, then read this many replies; a reply that is an error is an exception in the list.
+
+        All bytes go out at once: each call into the socket gives up the interpreter, and waits to get it back.
+
+        Args:
+            reply_count: at least 1, and all that the commands are answered with.
+            meanwhile: done between sending and reading, while the server works.
 
         Raises one of LINK_ERRORS when the connection breaks, whatever the server has made of the bytes.
         """
         try:
-            self._connection.send_packed_command(list(parts), check_health=False)
+            self._connection.send_packed_command([commands], check_health=False)
+            meanwhile()
             return self._connection._parser.read_batch(reply_count)
         except BaseException:
             self.close()
@@ -59,7 +69,7 @@ class RedisPipe:
 
     def ask(self, *arguments: Argument) -> Any:
         """Send one command and answer its reply; raises the error the server replied with."""
-        reply = self.exchange([packed(*arguments)], 1)[0]
+        reply = self.exchange(packed(*arguments), 1)[0]
         if isinstance(reply, Exception):
             raise reply
         return reply
@@ -93,11 +103,10 @@ def packed(*arguments: Argument) -> bytes:
     return hiredis.pack_command(arguments)  # type: ignore[arg-type]  # Its stub forgets the `...`.
 
 
-def command_words(parts: Iterable[bytes | memoryview], index: int) -> list[bytes]:
+def command_words(commands: bytes, index: int) -> list[bytes]:
     """Answer the words of the command at an index of rendered commands, to name it in an error."""
     reader = hiredis.Reader(notEnoughData=None)
-    for part in parts:
-        reader.feed(bytes(part))
+    reader.feed(commands)
     for _ in range(index):
         reader.gets()
     return reader.gets() or []

@@ -8,7 +8,7 @@ is one round trip. EXEC answers nil when anybody touched the meta hash in betwee
 
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, ExecAbortError
 
 from sinks import keyspace
 from sinks.errors import StoreError, StoreRefused, StoreUnavailable
-from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, command_words, packed
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, command_words, nothing, packed
 
 _FIRST_PAUSE_S = 0.02
 _PAUSE_MAX_S = 1.0
@@ -56,7 +56,7 @@ class ShardLink:
 
     def is_untouched(self) -> bool:
         """Tell whether nobody has touched the meta hash since the watch began; without a watch nobody can tell."""
-        return self._guard is not None and self.transact([], 0)
+        return self._guard is not None and self.transact(b"", 0)
 
     def peek(self) -> Guard:
         """Answer what the meta hash holds now, whatever watch there is."""
@@ -65,7 +65,7 @@ class ShardLink:
     def watch_all(self, key: bytes) -> dict[bytes, bytes]:
         """Begin a watch on a hash and answer all of it."""
         self._guard = None
-        replies = self._pipe.exchange([packed("WATCH", key) + packed("HGETALL", key)], 2)
+        replies = self._pipe.exchange(packed("WATCH", key) + packed("HGETALL", key), 2)
         _raise_first(replies)
         flat = replies[1]
         return dict(zip(flat[::2], flat[1::2], strict=True))
@@ -83,22 +83,22 @@ class ShardLink:
             parts.append(packed("WATCH", *keys))
             parts.extend(packed("HGET", key, field) for key in keys)
             count += 1 + len(keys)
-        replies = self._pipe.exchange([b"".join(parts)], count) if parts else []
+        replies = self._pipe.exchange(b"".join(parts), count) if parts else []
         _raise_first(replies)
         if guard is None:
             guard, replies = guard_from(replies[1]), replies[2:]
             self._guard = guard
         return guard, replies[1:]
 
-    def transact(self, parts: Sequence[bytes | memoryview], count: int) -> bool:
+    def transact(self, commands: bytes, count: int, meanwhile: Callable[[], None] = nothing) -> bool:
         """
-        Run this many commands under the present watch.
+        Run this many commands under the present watch; `meanwhile` is done while the server works.
 
         Answers False, with nothing written, when a watched key was touched. Raises NotNow when the server
         refused the commands, StoreError when one of them failed while the others were carried out.
         """
         self._guard = None
-        replies = self._pipe.exchange([_MULTI, *parts, _EXEC + self._watch], count + 4)
+        replies = self._pipe.exchange(b"".join((_MULTI, commands, _EXEC, self._watch)), count + 4, meanwhile)
         result, seen = replies[-3], replies[-1]
         if isinstance(result, ExecAbortError):
             # Out of memory, read-only after a failover, too few replicas: a new connection may lead to the
@@ -109,7 +109,7 @@ class ShardLink:
         self._guard = guard_from(seen)
         if result is None:
             return False
-        _raise_failed(result, parts)
+        _raise_failed(result, commands)
         return True
 
 
@@ -161,8 +161,8 @@ def _raise_first(replies: Sequence[Any]) -> None:
             raise StoreError(str(reply)) from reply
 
 
-def _raise_failed(replies: list[Any], parts: Sequence[bytes | memoryview]) -> None:
+def _raise_failed(replies: list[Any], commands: bytes) -> None:
     for index, reply in enumerate(replies):
         if isinstance(reply, Exception):
-            words = command_words(parts, index)
+            words = command_words(commands, index)
             raise StoreError(f"{b' '.join(words[:2]).decode(errors='replace')}: {reply}") from reply

@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -12,7 +12,7 @@ from sinks.claim import Claim, claim_from, refuse_older_state, refuse_other_stat
 from sinks.errors import NotCopartitioned, StoreError, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxEntry
-from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, nothing, open_pool, packed
 from sinks.shard_link import Guard, NotNow, Retry, ShardLink, guard_from
 
 _ROWS_PER_PAGE = 2_000
@@ -102,7 +102,7 @@ class ShardStore:
         look = packed("HMGET", self._keys.meta(claim.partition), keyspace.TOKEN, keyspace.NUMBER)
         cold = self._keys.cold(claim.partition)
         asked = [packed("MULTI") + look + packed("HMGET", cold, *page) + packed("EXEC") for page in pages]
-        replies = self._cold_pipe.exchange(asked, 4 * len(pages))
+        replies = self._cold_pipe.exchange(b"".join(asked), 4 * len(pages))
         found: dict[bytes, bytes] = {}
         for first, page in enumerate(pages):
             answers = replies[4 * first : 4 * first + 4]
@@ -175,17 +175,19 @@ class ShardStore:
         new_user_keys: Sequence[bytes] = (),
         trim_to: str | None = None,
         tails: Mapping[str, int] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[OutboxEntry]:
         """
         Write users and their outbox entries in one step; answer the entries with their ids.
 
         Args:
-            commands: rendered by ProfileEncoder.encode; only read during the call.
+            commands: rendered by ProfileEncoder.encode; copied before anything is sent.
             new_user_keys: profiles that no other shard may own (ProfileEncoder.new_user_keys).
             trim_to: the newest entry that needs no publishing any more; it and all before it are removed.
             tails: where those that are removed end in the output partitions (see output_tail).
+            meanwhile: done while the store works, at each attempt; it may fill the buffer of `commands` anew.
         """
-        return self._write(claim, commands, command_count, entries, new_user_keys, trim_to, tails)
+        return self._write(claim, commands, command_count, entries, new_user_keys, trim_to, tails, meanwhile)
 
     def write_final(
         self,
@@ -250,7 +252,7 @@ class ShardStore:
             *(keyspace.EARLIER_TOKENS, earlier),
             *(keyspace.SALT, claim.salt),
         )
-        if not link.transact([command], 1):
+        if not link.transact(command, 1):
             raise NotNow("somebody else claims it at the same time")
         return claim
 
@@ -273,13 +275,15 @@ class ShardStore:
         new_user_keys: Sequence[bytes],
         trim_to: str | None,
         tails: Mapping[str, int] | None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> list[OutboxEntry]:
         number = claim.number + 1
         stored = [entry.numbered(number, index) for index, entry in enumerate(entries)]
         ends = [part for name, at in (tails or {}).items() for part in (keyspace.TAIL + name.encode(), at)]
         head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number, *ends)
         tail = self._outbox_commands(claim.partition, stored, trim_to)
-        self._write_once(claim, [head, commands, *tail], 1 + command_count + len(tail), new_user_keys)
+        written, count = b"".join((head, commands, *tail)), 1 + command_count + len(tail)
+        self._write_once(claim, written, count, new_user_keys, meanwhile)
         claim.number = number
         return stored
 
@@ -293,7 +297,12 @@ class ShardStore:
         return commands
 
     def _write_once(
-        self, claim: Claim, parts: list[bytes | memoryview], count: int, new_user_keys: Sequence[bytes]
+        self,
+        claim: Claim,
+        commands: bytes,
+        count: int,
+        new_user_keys: Sequence[bytes],
+        meanwhile: Callable[[], None],
     ) -> None:
         """Send a write until it is known to have happened exactly once, or raise."""
         link = self._link(claim.partition)
@@ -308,7 +317,7 @@ class ShardStore:
                 refuse_other_state(claim, guard)
                 self._refuse_other_owner(claim.partition, new_user_keys, owners)
                 is_sent = True
-                if link.transact(parts, count):
+                if link.transact(commands, count, meanwhile):
                     return
                 retry.pause(NotNow("a watched key was changed"))
             except NotNow as error:

@@ -17,7 +17,7 @@ from flows.score import Score
 from scoring.row import OFFSETS
 from sinks import keyspace, relay, shard_store
 from sinks.errors import StoreFenced, StoreRolledBack
-from sinks.redis_pipe import LINK_ERRORS, packed
+from sinks.redis_pipe import LINK_ERRORS, nothing, packed
 from sinks.relay import Relay
 from sinks.shard_link import NotNow, ShardLink
 from sinks.shard_store import ShardStore
@@ -49,7 +49,7 @@ def offsets_first() -> None:
     def hasty(self: Commit, owned: Any, plan: Any) -> Any:
         entries = write_plan(self, owned, replace(plan, blocks=()))
         for chunk in self._rendered(owned, plan):
-            entries += self._write_chunk(owned, chunk)
+            entries += self._write_chunk(owned, chunk, nothing)
         return entries
 
     Commit._write_plan = hasty  # type: ignore[method-assign]
@@ -114,13 +114,15 @@ def at_least() -> None:
 def assume_done() -> None:
     """Send each write once, compare only the owner, and take a write that was not confirmed for done."""
 
-    def hopeful(self: ShardStore, claim: Any, parts: Any, count: int, new_user_keys: Any) -> None:
+    def hopeful(
+        self: ShardStore, claim: Any, commands: Any, count: int, new_user_keys: Any, meanwhile: Any
+    ) -> None:
         link = self._link(claim.partition)
         try:
             guard, _ = link.look((), "shard")
             if guard.token not in (None, claim.token):
                 raise StoreFenced("claimed by another worker")
-            link.transact(parts, count)
+            link.transact(commands, count, meanwhile)
         except (NotNow, *LINK_ERRORS):
             link.drop()
 

@@ -97,6 +97,45 @@ def test_write__whose_answer_is_lost_is_applied_once(
     shards.close()
 
 
+@pytest.mark.parametrize(("answers", "writes"), [(1, 0), (0, 1), (0, 0)])
+def test_write__is_repeated_as_it_was_though_its_buffer_is_filled_anew(
+    proxy: LossyProxy, prefix: str, keys: Keyspace, store: redis.Redis, answers: int, writes: int
+) -> None:
+    """What is done meanwhile happens behind the sending, and may overwrite the commands, which are not read again."""
+    shards = ShardStore(proxy.url, prefix, TOPICS, timeout_s=2.0, retry_s=20.0)
+    claim, key, done = shards.claim(PARTITION), keys.rows(PARTITION), []
+    buffer = bytearray(packed("HINCRBY", key, "u", 1))
+    proxy.loses_answers, proxy.loses_writes = answers, writes
+
+    def meanwhile() -> None:
+        done.append(claim.number)
+        buffer[:] = packed("HINCRBY", key, "v", 1)
+
+    shards.write_chunk(claim, memoryview(buffer), 1, meanwhile=meanwhile)
+    assert store.hgetall(key) == {b"u": b"1"}
+    assert set(done) == {0}
+    shards.write_chunk(claim, memoryview(buffer), 1)
+    assert store.hgetall(key) == {b"u": b"1", b"v": b"1"}
+    shards.close()
+
+
+def test_write__that_fails_meanwhile_leaves_no_half_read_line(
+    shards: ShardStore, keys: Keyspace, store: redis.Redis
+) -> None:
+    """An error in what is done meanwhile comes out, and the answers of that write are not taken for the next one's."""
+    claim, command = shards.claim(PARTITION), packed("HINCRBY", keys.rows(PARTITION), "u", 1)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        shards.write_chunk(claim, command, 1, meanwhile=fail)
+    claim.number = int(store.hget(keys.meta(PARTITION), "number") or 0)
+    before = claim.number
+    shards.write_chunk(claim, command, 1)
+    assert store.hget(keys.rows(PARTITION), "u") == b"%d" % (before + 1)
+
+
 def test_claim__through_a_lossy_line_still_owns_the_shard(
     proxy: LossyProxy, prefix: str, keys: Keyspace
 ) -> None:
