@@ -260,7 +260,7 @@ def test_encoder__renders_each_chunk_of_a_block_as_if_it_were_alone(
     everybody = [user for chunk, _ in chunks for user in chunk]
     start = np.cumsum([0, *(len(chunk) for chunk, _ in chunks)])
     parts = [chunk_of(chunk, len(LADDERS), cold) for chunk, cold in chunks]
-    block = CommitBlock(chunk_of(everybody, len(LADDERS)), start, parts)
+    block = CommitBlock(chunk_of(everybody, len(LADDERS)), start, [0] * len(start), parts)
     found = ProfileEncoder(policy_of(), "tierwise", 7).encode_block(block)
     expected = [Twin(policy_of(), "tierwise", 7).commands(*chunk) for chunk in chunks]
     assert [bytes(encoded) for encoded, _ in found] == [packed(commands) for commands in expected]
