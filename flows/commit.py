@@ -15,12 +15,12 @@ from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
 from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
-from scoring.events import DeadLetter
-from sinks import change_topic
+from scoring.events import DeadLetter, LadderChange
+from sinks import change_topic, outbox
 from sinks.claim import Claim
 from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
-from sinks.outbox import OutboxEntry
+from sinks.outbox import OutboxBatch
 from sinks.output_tail import OutputTail
 from sinks.profile_encoder import ProfileEncoder
 from sinks.shard_store import ShardStore
@@ -53,7 +53,7 @@ class _Rendered:
 
     commands: memoryview
     count: int
-    entries: list[OutboxEntry]
+    batch: OutboxBatch | None
     new_user_keys: list[bytes]
 
 
@@ -120,7 +120,7 @@ class Commit:
             account = self._progress.shards.get(partition)
             if account is not None and account.delivered != account.trimmed:
                 results += self._fenced(
-                    partition, partial(self._write_place, owned, (), self._stamp_of(owned.claim))
+                    partition, partial(self._write_place, owned, None, self._stamp_of(owned.claim))
                 )
         return results
 
@@ -137,22 +137,23 @@ class Commit:
             owned.seen_number = owned.claim.number
         return results
 
-    def _check(self, claim: Claim) -> list[OutboxEntry]:
+    def _check(self, claim: Claim) -> list[OutboxBatch]:
         self._store.check(claim)
         return []
 
     def _take(self, claim: Claim) -> list[Written]:
         place = (dict(claim.offsets), dict(claim.marks), claim.watermark_ms)
         self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim), place, claim.tails)
-        entries = self._store.load_outbox(claim)
+        batches = self._store.load_outbox(claim)
         if account := self._progress.shards.get(claim.partition):
             account.written = dict(claim.offsets)
         published: frozenset[str] = frozenset()
-        if entries:
-            published = self._output_tail.published(entries, claim.tails)
-            log("info", "outbox.found", shard=claim.partition, entries=len(entries), published=len(published))
-        # What is in flight from a claim before this one no longer counts; what matters of it is in `entries`.
-        return [Dropped(claim.partition), Committed(claim.partition, entries, published)]
+        if batches:
+            published = self._output_tail.published(batches, claim.tails)
+            count = sum(batch.count for batch in batches)
+            log("info", "outbox.found", shard=claim.partition, entries=count, published=len(published))
+        # What is in flight from a claim before this one no longer counts; what matters of it is in `batches`.
+        return [Dropped(claim.partition), Committed(claim.partition, batches, published)]
 
     def _write(self, plan: CommitPlan) -> list[Written]:
         owned = self._owned.get(plan.partition)
@@ -171,17 +172,18 @@ class Commit:
         entries = [change_topic.entry_of(change) for change in erasure.changes]
         if entries:
             entries.append(change_topic.tombstone_of(erasure.user_id))
+        batch = outbox.pack(entries) if entries else None
         commands, count = self._erase_encoder.encode(erasure)
         results = self._fenced(
-            erasure.partition, lambda: self._store.write_chunk(owned.claim, commands, count, entries)
+            erasure.partition, lambda: _listed(self._store.write_chunk(owned.claim, commands, count, batch))
         )
         if erasure.partition in self._owned:
             self._measure.user_erased(erasure)
             log("info", "user.erased", shard=erasure.partition, was_known=erasure.marker is not None)
         return results
 
-    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxEntry]:
-        stored: list[OutboxEntry] = []
+    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxBatch]:
+        stored: list[OutboxBatch] = []
         chunks = Ahead(self._rendered(owned, plan))
         while chunk := chunks.take():
             stored += self._write_chunk(owned, chunk, chunks.prepare)
@@ -193,7 +195,7 @@ class Commit:
             plan.watermark_ms,
         )
         is_former = self._stamp_of(owned.claim) != self._stamp
-        stored += self._write_place(owned, self._set_aside(plan.dead_letters), self._stamp)
+        stored += self._write_place(owned, self._batch_of((), plan.dead_letters), self._stamp)
         if is_former:  # Every user has been written anew; nothing of the former policy is left.
             owned.encoder = self._new_encoder(owned.claim)
         return stored
@@ -209,28 +211,27 @@ class Commit:
         for block in plan.blocks:
             encoded = owned.encoder.encode_block(block)
             for chunk, (commands, count) in zip(block.chunks, encoded, strict=True):
-                entries = [change_topic.entry_of(change) for change in chunk.changes]
-                entries += self._set_aside(chunk.dead_letters)
-                yield _Rendered(commands, count, entries, owned.encoder.new_user_keys(chunk))
+                batch = self._batch_of(chunk.changes, chunk.dead_letters)
+                yield _Rendered(commands, count, batch, owned.encoder.new_user_keys(chunk))
 
     def _write_chunk(
         self, owned: _Owned, chunk: _Rendered, meanwhile: Callable[[], None]
-    ) -> list[OutboxEntry]:
+    ) -> list[OutboxBatch]:
         trim_to = self._trim_to(owned)
         stored = self._store.write_chunk(
             owned.claim,
             chunk.commands,
             chunk.count,
-            chunk.entries,
+            chunk.batch,
             chunk.new_user_keys,
             trim_to,
             self._tails(owned),
             meanwhile,
         )
         self._trimmed(owned, trim_to)
-        return stored
+        return _listed(stored)
 
-    def _write_place(self, owned: _Owned, entries: Sequence[OutboxEntry], stamp: Stamp) -> list[OutboxEntry]:
+    def _write_place(self, owned: _Owned, batch: OutboxBatch | None, stamp: Stamp) -> list[OutboxBatch]:
         offsets, marks, watermark_ms = owned.place
         trim_to = self._trim_to(owned)
         stored = self._store.write_final(
@@ -240,16 +241,16 @@ class Commit:
             watermark_ms,
             stamp.policy,
             stamp.layout,
-            entries,
+            batch,
             trim_to,
             self._tails(owned),
         )
         self._trimmed(owned, trim_to)
         if account := self._account(owned):
             account.written = offsets
-        return stored
+        return _listed(stored)
 
-    def _fenced(self, partition: int, write: Callable[[], list[OutboxEntry]]) -> list[Written]:
+    def _fenced(self, partition: int, write: Callable[[], list[OutboxBatch]]) -> list[Written]:
         """Write; when the shard turns out to be another's, or not as we left it, drop it."""
         try:
             stored = write()
@@ -294,9 +295,16 @@ class Commit:
             account.trimmed = trim_to
             owned.tails = dict(account.tails)
 
-    def _set_aside(self, letters: Sequence[DeadLetter]) -> list[OutboxEntry]:
+    def _batch_of(self, changes: Sequence[LadderChange], letters: Sequence[DeadLetter]) -> OutboxBatch | None:
+        """Render what a write has to tell, None for nothing."""
         now_ms = self._clock.wall_ms()
-        return [originals.entry_of(letter, now_ms) for letter in letters]
+        entries = [change_topic.entry_of(change) for change in changes]
+        entries += [originals.entry_of(letter, now_ms) for letter in letters]
+        return outbox.pack(entries) if entries else None
 
     def _by_topic(self, values: Sequence[int | None]) -> dict[str, int]:
         return {topic: value for topic, value in zip(self._topics, values, strict=True) if value is not None}
+
+
+def _listed(batch: OutboxBatch | None) -> list[OutboxBatch]:
+    return [] if batch is None else [batch]

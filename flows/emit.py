@@ -12,7 +12,7 @@ FLUSH_S = 1.0
 
 
 class Emit:
-    """Publish committed entries in order, and note how far the broker has confirmed them."""
+    """Publish committed batches in order, and note how far the broker has confirmed them."""
 
     def __init__(self, relay: Relay, progress: Progress, measure: Measure) -> None:
         self._relay = relay
@@ -23,10 +23,10 @@ class Emit:
         """Take one batch of items."""
         for item in items:
             match item:
-                case Committed(partition, entries, published):
-                    if entries:
-                        self._relay.publish(partition, entries, published)
-                        self._measure.entries_stored(partition, entries[-1].id)
+                case Committed(partition, batches, published):
+                    if batches:
+                        self._relay.publish(partition, batches, published)
+                        self._measure.entries_stored(partition, batches[-1].last_id)
                 case Released(partition) | Dropped(partition):
                     self._relay.forget(partition)
                     self._measure.outbox_left(partition)

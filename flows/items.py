@@ -12,7 +12,7 @@ from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import EnvelopeOf, EventBatch
 from sinks.claim import Claim
-from sinks.outbox import OutboxEntry
+from sinks.outbox import OutboxBatch
 
 HeadersOf = Callable[[int], Sequence[tuple[str, bytes | None]]]
 """Answer the headers of a batch's row."""
@@ -106,10 +106,10 @@ class Flush:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Carry outbox entries that are durable, in the order of publishing, and the ids of those published already."""
+    """Carry what of an outbox is durable, in the order of publishing, and the ids of messages published already."""
 
     partition: int
-    entries: Sequence[OutboxEntry]
+    batches: Sequence[OutboxBatch]
     published: frozenset[str] = frozenset()
 
 

@@ -82,9 +82,7 @@ class PendingChanges:
         self._named += [(row, _from_rung(change, left)) for row, change in named]
         self._blocks = []
 
-    def take(
-        self, users: UserRows, rows: Int64s, cuts: Int64s
-    ) -> tuple[Sequence[LadderChange], list[int]]:
+    def take(self, users: UserRows, rows: Int64s, cuts: Int64s) -> tuple[Sequence[LadderChange], list[int]]:
         """
         Answer all changes in the order of the rows of their users, and start over.
 

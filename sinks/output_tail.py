@@ -12,7 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from sinks.outbox import Kind, OutboxEntry
+from sinks.outbox import Kind, OutboxBatch, OutboxEntry
 
 READ_MAX_S = 10.0
 _READ_MESSAGES = 10_000
@@ -35,15 +35,16 @@ class OutputTail:
         self._kafka = dict(kafka)
         self._topics = dict(topics)
 
-    def published(self, entries: Sequence[OutboxEntry], tails: Mapping[str, int]) -> frozenset[str]:
+    def published(self, batches: Sequence[OutboxBatch], tails: Mapping[str, int]) -> frozenset[str]:
         """
-        Answer the ids of those entries that are in their topic already.
+        Answer the ids of those messages that are in their topic already.
 
         When the broker does not answer in time nothing is known to be there: sending twice is allowed, losing is not.
 
         Args:
             tails: where to begin to look, by tail_name; a partition without is read from its beginning.
         """
+        entries = [entry for batch in batches for entry in batch.entries()]
         names = {self._topics[entry.kind] for entry in entries}
         try:
             held = self._contents(names, tails)

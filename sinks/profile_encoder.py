@@ -63,7 +63,9 @@ class ProfileEncoder:
         """
         if len(chunk) == 0:
             return memoryview(b""), 0
-        return self.encode_block(CommitBlock(chunk, np.array([0, len(chunk)]), [0, len(chunk.changes)], [chunk]))[0]
+        return self.encode_block(
+            CommitBlock(chunk, np.array([0, len(chunk)]), [0, len(chunk.changes)], [chunk])
+        )[0]
 
     def encode_block(self, block: CommitBlock) -> list[tuple[memoryview, int]]:
         """Answer for each chunk of a block what `encode` answers for one; all hold until the next call."""

@@ -11,13 +11,13 @@ from sinks import keyspace, outbox
 from sinks.claim import Claim, claim_from, refuse_older_state, refuse_other_state
 from sinks.errors import NotCopartitioned, StoreError, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
-from sinks.outbox import OutboxEntry
+from sinks.outbox import OutboxBatch
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, nothing, open_pool, packed
 from sinks.shard_link import Guard, NotNow, Retry, ShardLink, guard_from
 
 _ROWS_PER_PAGE = 2_000
 _COLD_PER_PAGE = 500
-_ENTRIES_PER_PAGE = 1_000
+_BATCHES_PER_PAGE = 100
 
 
 class ShardStore:
@@ -143,18 +143,18 @@ class ShardStore:
             return
         refuse_other_state(claim, guard)
 
-    def load_outbox(self, claim: Claim) -> list[OutboxEntry]:
-        """Answer the entries that were written and not yet trimmed, oldest first."""
-        entries: list[OutboxEntry] = []
+    def load_outbox(self, claim: Claim) -> list[OutboxBatch]:
+        """Answer what was written and not yet trimmed, oldest first."""
+        batches: list[OutboxBatch] = []
         start = "-"
         while True:
             page = self._read(
-                claim, "XRANGE", self._keys.outbox(claim.partition), start, "+", "COUNT", _ENTRIES_PER_PAGE
+                claim, "XRANGE", self._keys.outbox(claim.partition), start, "+", "COUNT", _BATCHES_PER_PAGE
             )
-            entries.extend(outbox.from_bytes(entry_id.decode(), fields[1]) for entry_id, fields in page)
-            if len(page) < _ENTRIES_PER_PAGE:
-                return entries
-            start = f"({entries[-1].id}"
+            batches.extend(outbox.from_stream(entry_id, fields) for entry_id, fields in page)
+            if len(page) < _BATCHES_PER_PAGE:
+                return batches
+            start = f"({batches[-1].id}"
 
     def load_erased(self, claim: Claim) -> dict[bytes, bytes]:
         """Answer the markers of erased users, as erasure.marker_bytes made them, by digest."""
@@ -171,23 +171,23 @@ class ShardStore:
         claim: Claim,
         commands: bytes | memoryview,
         command_count: int,
-        entries: Sequence[OutboxEntry] = (),
+        batch: OutboxBatch | None = None,
         new_user_keys: Sequence[bytes] = (),
         trim_to: str | None = None,
         tails: Mapping[str, int] | None = None,
         meanwhile: Callable[[], None] = nothing,
-    ) -> list[OutboxEntry]:
+    ) -> OutboxBatch | None:
         """
-        Write users and their outbox entries in one step; answer the entries with their ids.
+        Write users and what is to be published of them in one step; answer the batch with its id.
 
         Args:
             commands: rendered by ProfileEncoder.encode; copied before anything is sent.
             new_user_keys: profiles that no other shard may own (ProfileEncoder.new_user_keys).
-            trim_to: the newest entry that needs no publishing any more; it and all before it are removed.
+            trim_to: last message of the newest batch that needs no publishing any more; it and all before go.
             tails: where those that are removed end in the output partitions (see output_tail).
             meanwhile: done while the store works, at each attempt; it may fill the buffer of `commands` anew.
         """
-        return self._write(claim, commands, command_count, entries, new_user_keys, trim_to, tails, meanwhile)
+        return self._write(claim, commands, command_count, batch, new_user_keys, trim_to, tails, meanwhile)
 
     def write_final(
         self,
@@ -197,10 +197,10 @@ class ShardStore:
         watermark_ms: int | None,
         policy: Mapping[str, Any],
         layout: str,
-        entries: Sequence[OutboxEntry] = (),
+        batch: OutboxBatch | None = None,
         trim_to: str | None = None,
         tails: Mapping[str, int] | None = None,
-    ) -> list[OutboxEntry]:
+    ) -> OutboxBatch | None:
         """Write, after all chunks of a commit, where reading starts the next time, and of which topics."""
         fields: list[bytes | str | int] = []
         for topic, offset in offsets.items():
@@ -220,7 +220,7 @@ class ShardStore:
             fields += (keyspace.LAYOUT, layout)
         meta = self._keys.meta(claim.partition)
         commands = [packed("HSET", meta, *fields)] if fields else []
-        stored = self._write(claim, b"".join(commands), len(commands), entries, (), trim_to, tails)
+        stored = self._write(claim, b"".join(commands), len(commands), batch, (), trim_to, tails)
         claim.policy, claim.layout = dict(policy), layout
         return stored
 
@@ -271,14 +271,14 @@ class ShardStore:
         claim: Claim,
         commands: bytes | memoryview,
         command_count: int,
-        entries: Sequence[OutboxEntry],
+        batch: OutboxBatch | None,
         new_user_keys: Sequence[bytes],
         trim_to: str | None,
         tails: Mapping[str, int] | None,
         meanwhile: Callable[[], None] = nothing,
-    ) -> list[OutboxEntry]:
+    ) -> OutboxBatch | None:
         number = claim.number + 1
-        stored = [entry.numbered(number, index) for index, entry in enumerate(entries)]
+        stored = None if batch is None else batch.numbered(number)
         ends = [part for name, at in (tails or {}).items() for part in (keyspace.TAIL + name.encode(), at)]
         head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number, *ends)
         tail = self._outbox_commands(claim.partition, stored, trim_to)
@@ -287,11 +287,10 @@ class ShardStore:
         claim.number = number
         return stored
 
-    def _outbox_commands(
-        self, partition: int, entries: Sequence[OutboxEntry], trim_to: str | None
-    ) -> list[bytes]:
+    def _outbox_commands(self, partition: int, batch: OutboxBatch | None, trim_to: str | None) -> list[bytes]:
         key = self._keys.outbox(partition)
-        commands = [packed("XADD", key, entry.id, outbox.FIELD, outbox.to_bytes(entry)) for entry in entries]
+        pieces = () if batch is None else batch.pieces()
+        commands = [packed("XADD", key, piece.id, *piece.fields()) for piece in pieces]
         if trim_to is not None:
             commands.append(packed("XTRIM", key, "MINID", outbox.id_after(trim_to)))
         return commands

@@ -64,10 +64,10 @@ def trim_early() -> None:
     """Take changes out of the outbox as soon as they are handed to the producer."""
     publish, newest = Relay.publish, dict[int, str]()
 
-    def noting(self: Relay, partition: int, entries: Any, published: Any = ()) -> None:
-        entries = list(entries)
-        publish(self, partition, entries, published)
-        newest[partition] = entries[-1].id
+    def noting(self: Relay, partition: int, batches: Any, published: Any = ()) -> None:
+        batches = list(batches)
+        publish(self, partition, batches, published)
+        newest[partition] = batches[-1].last_id
 
     Relay.publish = noting  # type: ignore[method-assign]
     Relay.delivered_to = lambda self, partition: newest.get(partition)  # type: ignore[method-assign]
@@ -77,8 +77,8 @@ def careless_relay() -> None:
     """Send a message once, give up on it after a second, and take every report for a confirmation."""
     settle = Relay._settle
     relay._PROMISES = {"enable.idempotence": False, "delivery.timeout.ms": 1000, "retries": 0}
-    Relay._settle = lambda self, delivery, error, message: settle(  # type: ignore[method-assign]
-        self, delivery, None, message
+    Relay._settle = lambda self, reports: settle(  # type: ignore[method-assign]
+        self, replace(reports, error=np.zeros_like(reports.error))
     )
 
 

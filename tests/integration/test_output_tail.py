@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from flows.dev.embedded import KafkaServer, ValkeyServer
-from sinks.outbox import OutboxEntry
+from sinks.keyspace import Keyspace
+from sinks.outbox import OutboxBatch, OutboxEntry, pack, to_bytes
 from sinks.output_tail import OutputTail
 from sinks.relay import Relay
 from sinks.shard_store import ShardStore
@@ -13,6 +15,7 @@ from tests.conftest import Topics
 from tests.integration.outcome import read_all
 
 COUNT = 400
+SIZE = 20
 PARTITION = 3
 
 
@@ -38,10 +41,10 @@ def tail(kafka: KafkaServer, topics: Topics) -> OutputTail:
     return OutputTail(kafka.client_settings, topics.outputs)
 
 
-def publish(kafka: KafkaServer, topics: Topics, entries: list[OutboxEntry], **known: frozenset[str]) -> Relay:
+def publish(kafka: KafkaServer, topics: Topics, batches: list[OutboxBatch], **known: frozenset[str]) -> Relay:
     """Publish and wait for the broker; the relay that did it tells how far it came."""
     relay = Relay(kafka.client_settings, topics.outputs)
-    relay.publish(PARTITION, entries, **known)
+    relay.publish(PARTITION, batches, **known)
     assert relay.flush(20)
     return relay
 
@@ -51,37 +54,62 @@ def test_tail__after_a_crash_only_the_rest_is_sent(
 ) -> None:
     """300 of 400 were delivered and 100 of these trimmed: the next owner finds 300, knows 200, and sends 100."""
     first = shards.claim(PARTITION)
-    stored = shards.write_chunk(first, b"", 0, [entry(number) for number in range(COUNT)])
-    relay = publish(kafka, topics, stored[:100])
+    stored = [
+        shards.write_chunk(first, b"", 0, pack([entry(number) for number in range(at, at + SIZE)]))
+        for at in range(0, COUNT, SIZE)
+    ]
+    relay = publish(kafka, topics, stored[: 100 // SIZE])
     trim = {"trim_to": relay.delivered_to(PARTITION), "tails": relay.tails(PARTITION)}
     shards.write_chunk(first, b"", 0, **trim)
-    publish(kafka, topics, stored[100:300]).close()
+    relay.close()
+    publish(kafka, topics, stored[100 // SIZE : 300 // SIZE]).close()
 
     second = shards.claim(PARTITION)
     left = shards.load_outbox(second)
     assert second.tails == relay.tails(PARTITION)
-    assert [one.id for one in left] == [one.id for one in stored[100:]]
+    assert left == stored[100 // SIZE :]
     known = tail.published(left, second.tails)
-    assert known == {one.id for one in stored[100:300]}
+    assert known == {one.id for held in stored[100 // SIZE : 300 // SIZE] for one in held.entries()}
     relay = publish(kafka, topics, left, published=known)
-    assert relay.delivered_to(PARTITION) == stored[-1].id
+    assert relay.delivered_to(PARTITION) == stored[-1].last_id
+    relay.close()
     sent = [one.value() for topic in topics.outputs.values() for one in read_all(kafka, topic)]
     assert len(sent) == COUNT
 
 
+def test_tail__knows_what_an_earlier_version_published(
+    kafka: KafkaServer, topics: Topics, shards: ShardStore, store: redis.Redis, prefix: str, tail: OutputTail
+) -> None:
+    """Of an outbox with one message an entry, and one of them published, the rest is sent, and all is trimmed."""
+    claim = shards.claim(PARTITION)
+    key = Keyspace(prefix).outbox(PARTITION)
+    for number in range(1, 10):
+        store.xadd(key, {"entry": to_bytes(entry(number))}, id=f"0-{number}")
+    found = shards.load_outbox(claim)
+    publish(kafka, topics, found[:1]).close()
+    known = tail.published(found, claim.tails)
+    assert known == {"0-1"}
+    relay = publish(kafka, topics, found, published=known)
+    shards.write_chunk(claim, b"", 0, trim_to=relay.delivered_to(PARTITION), tails=relay.tails(PARTITION))
+    relay.close()
+    assert shards.load_outbox(claim) == []
+    sent = [int(one.value()) for one in read_all(kafka, topics.changes)]
+    assert sorted(sent) == list(range(1, 10))
+
+
 def test_tail__without_it_everything_left_is_sent_again(kafka: KafkaServer, topics: Topics) -> None:
     """The control: an owner that does not look repeats what was delivered and not trimmed."""
-    entries = [entry(number).numbered(1, number) for number in range(1, 10)]
-    publish(kafka, topics, entries).close()
-    publish(kafka, topics, entries).close()
+    batch = pack([entry(number) for number in range(1, 10)], "1-0")
+    publish(kafka, topics, [batch]).close()
+    publish(kafka, topics, [batch]).close()
     assert len(read_all(kafka, topics.changes)) == 18
 
 
 def test_tail__knows_only_the_same_bytes(kafka: KafkaServer, topics: Topics, tail: OutputTail) -> None:
     """After a rollback of the store an entry with another content is sent, whatever id and number it has."""
-    publish(kafka, topics, [entry(1).numbered(1, 0), entry(2).numbered(1, 1)]).close()
-    left = [entry(1).numbered(1, 0), entry(2, "other").numbered(1, 1)]
-    assert tail.published(left, {}) == {"1-0"}
+    publish(kafka, topics, [pack([entry(1), entry(2)], "1-0")]).close()
+    left = pack([entry(1), entry(2, "other")], "1-0")
+    assert tail.published([left], {}) == {"1-0"}
 
 
 def test_tail__sends_a_user_again_from_what_is_missing(
@@ -89,14 +117,15 @@ def test_tail__sends_a_user_again_from_what_is_missing(
 ) -> None:
     """Where compaction took an older change and left a newer one, both are sent: the newest stays the last."""
     of_u1, of_u2 = (entry(1), entry(19), entry(28)), (entry(2), entry(11))
-    left = [one.numbered(1, number) for number, one in enumerate((*of_u1, *of_u2))]
-    assert [one.key for one in left] == [b"u1", b"u1", b"u1", b"u2", b"u2"]
-    publish(kafka, topics, [left[0], left[2], left[3], left[4]]).close()
-    assert tail.published(left, {}) == {"1-0", "1-3", "1-4"}
+    left = pack([*of_u1, *of_u2], "1-0")
+    assert [one.key for one in left.entries()] == [b"u1", b"u1", b"u1", b"u2", b"u2"]
+    publish(kafka, topics, [pack([of_u1[0], of_u1[2], *of_u2], "1-0")]).close()
+    assert tail.published([left], {}) == {"1-0", "1-3", "1-4"}
 
 
 def test_tail__of_a_topic_made_anew_or_cut(kafka: KafkaServer, topics: Topics, tail: OutputTail) -> None:
     """Ends beyond what the topic holds do no harm: what is not found is sent."""
-    publish(kafka, topics, [entry(1).numbered(1, 0)]).close()
+    batch = pack([entry(1)], "1-0")
+    publish(kafka, topics, [batch]).close()
     beyond = {f"{topics.changes}:{number}": 10_000 for number in range(topics.partitions)}
-    assert tail.published([entry(1).numbered(1, 0)], beyond) == frozenset()
+    assert tail.published([batch], beyond) == frozenset()

@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from flows.dev.embedded import ValkeyServer
+from sinks import outbox
 from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack
 from sinks.keyspace import Keyspace
 from sinks.profile_encoder import ProfileEncoder
@@ -13,7 +14,7 @@ from sinks.profile_reader import ProfileReader
 from sinks.redis_pipe import packed
 from sinks.shard_store import ShardStore
 from sinks.stored_row import read_stored_row
-from tests.integration.shard_writes import PARTITION, POLICY, entry, write_offsets, write_row
+from tests.integration.shard_writes import PARTITION, POLICY, batch, entry, write_offsets, write_row
 from tests.unit.test_profile_encoder import LADDERS, Twin, chunk_of, policy_of, random_users
 
 
@@ -33,8 +34,8 @@ def test_claim__finds_what_the_last_owner_wrote(
     """The next owner reads rows, offsets and their topics, marks, watermark, policy and outbox as written."""
     claim = shards.claim(PARTITION)
     claim.partitions, claim.topic_ids = 4, {"orders": "an+id/"}
-    write_row(shards, claim, keys, b"\x00row\xff", entries=[entry(b"1"), entry(b"2")])
-    write_offsets(shards, claim, 41, entries=[entry(b"3")])
+    write_row(shards, claim, keys, b"\x00row\xff", batch=batch(b"1", b"2"))
+    write_offsets(shards, claim, 41, batch=batch(b"3"))
     after = others.claim(PARTITION)
     assert (after.number, after.offsets, after.marks) == (
         2,
@@ -46,8 +47,9 @@ def test_claim__finds_what_the_last_owner_wrote(
     assert after.earlier_tokens == (claim.token,)
     assert list(others.load_rows(after)) == [([b"u"], [b"\x00row\xff"])]
     stored = others.load_outbox(after)
-    assert [(found.id, found.value) for found in stored] == [("1-0", b"1"), ("1-1", b"2"), ("2-0", b"3")]
-    assert stored[0] == entry(b"1").numbered(1, 0)
+    assert stored == [batch(b"1", b"2").numbered(1), batch(b"3").numbered(2)]
+    found = [one for held in stored for one in held.entries()]
+    assert [(one.id, one.value) for one in found] == [("1-0", b"1"), ("1-1", b"2"), ("2-0", b"3")]
 
 
 def test_confirm__passes_only_what_nobody_touched(
@@ -128,11 +130,44 @@ def test_load_rows__yields_each_of_many_users_once(shards: ShardStore, keys: Key
     assert dict(loaded) == rows
 
 
-def test_load_outbox__pages_through_many_entries(shards: ShardStore) -> None:
+def test_load_outbox__pages_through_many_batches(shards: ShardStore) -> None:
     """An outbox of more than one page is loaded whole and in order."""
     claim = shards.claim(PARTITION)
-    written = write_offsets(shards, claim, 1, entries=[entry(b"%d" % number) for number in range(2_500)])
+    written = [write_offsets(shards, claim, 1, batch=batch(b"%d" % number)) for number in range(250)]
     assert shards.load_outbox(claim) == written
+
+
+def test_load_outbox__finds_what_an_earlier_version_wrote(
+    shards: ShardStore, keys: Keyspace, store: redis.Redis
+) -> None:
+    """A stream entry that holds one message alone is a batch of one, goes first, and is trimmed like any other."""
+    claim = shards.claim(PARTITION)
+    for index in range(2):
+        single = {"entry": outbox.to_bytes(entry(b"old %d" % index))}
+        store.xadd(keys.outbox(PARTITION), single, id=f"0-{1 + index}")
+    write_offsets(shards, claim, 1, batch=batch(b"new"))
+    found = shards.load_outbox(claim)
+    assert [(held.id, held.count, held.last_id) for held in found] == [
+        *(("0-1", 1, "0-1"), ("0-2", 1, "0-2"), ("1-0", 1, "1-0")),
+    ]
+    assert [one.value for held in found for one in held.entries()] == [b"old 0", b"old 1", b"new"]
+    write_offsets(shards, claim, 2, trim_to="0-1")
+    assert [held.id for held in shards.load_outbox(claim)] == ["0-2", "1-0"]
+
+
+def test_write__cuts_a_long_batch_into_pieces(shards: ShardStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No value grows beyond what Redis takes: the pieces hold the same messages under the same ids, and go together."""
+    monkeypatch.setattr(outbox, "PIECE_BYTES_MAX", 200)
+    claim = shards.claim(PARTITION)
+    whole = batch(*(b"x" * (7 * number) for number in range(40)), b"y" * 1_000, b"z")
+    written = write_offsets(shards, claim, 1, batch=whole)
+    assert written == whole.numbered(1)
+    pieces = shards.load_outbox(claim)
+    assert len(pieces) > 3
+    assert all(len(piece.packed) <= 200 or piece.count == 1 for piece in pieces)
+    assert [one for piece in pieces for one in piece.entries()] == written.entries()
+    write_offsets(shards, claim, 2, trim_to=written.last_id)
+    assert shards.load_outbox(claim) == []
 
 
 def test_write__of_a_fenced_owner_writes_nothing(
@@ -189,19 +224,20 @@ def test_write__a_chunk_without_its_final_write_leaves_the_offsets_behind(
     """A crash between chunks and offsets leaves rows ahead: what follows is a replay, not a loss."""
     claim = shards.claim(PARTITION)
     write_offsets(shards, claim, 10)
-    write_row(shards, claim, keys, b"ahead", entries=[entry(b"x")])
+    write_row(shards, claim, keys, b"ahead", batch=batch(b"x"))
     after = others.claim(PARTITION)
     assert after.offsets == {"clickstream": 10, "orders": 10}
     assert list(others.load_rows(after)) == [([b"u"], [b"ahead"])]
-    assert [found.value for found in others.load_outbox(after)] == [b"x"]
+    assert others.load_outbox(after) == [batch(b"x").numbered(2)]
 
 
 def test_write__trims_the_outbox_up_to_what_was_delivered(shards: ShardStore) -> None:
-    """Entries up to the delivered one leave the outbox with the next write; later ones stay."""
+    """Batches up to the delivered one leave the outbox with the next write; later ones stay."""
     claim = shards.claim(PARTITION)
-    write_offsets(shards, claim, 1, entries=[entry(b"1"), entry(b"2"), entry(b"3")])
-    write_offsets(shards, claim, 2, entries=[entry(b"4")], trim_to="1-1")
-    assert [found.id for found in shards.load_outbox(claim)] == ["1-2", "2-0"]
+    write_offsets(shards, claim, 1, batch=batch(b"1", b"2", b"3"))
+    write_offsets(shards, claim, 2, batch=batch(b"4"))
+    write_offsets(shards, claim, 3, batch=batch(b"5"), trim_to="1-2")
+    assert [found.id for found in shards.load_outbox(claim)] == ["2-0", "3-0"]
 
 
 def test_write__to_a_key_of_another_type_names_the_command(
@@ -242,10 +278,10 @@ def test_chunk__of_five_hundred_users_is_stored_as_the_twin_says(
     committed = [-1] * len(LADDERS)
     users = {user["id"]: {**user, "committed_rung": committed} for user in random_users(500, seed=1)}
     later = [{**user, "committed_rung": users[user["id"]]["rung"]} for user in random_users(200, seed=2)]
-    for batch in (list(users.values()), later):
-        chunk = chunk_of(batch, len(LADDERS))
+    for written in (list(users.values()), later):
+        chunk = chunk_of(written, len(LADDERS))
         shards.write_chunk(claim, *encoder.encode(chunk), new_user_keys=encoder.new_user_keys(chunk))
-        for command in twin.commands(batch):
+        for command in twin.commands(written):
             expected.execute_command(*command)
     expected.execute()
     ours, theirs = dump(store, prefix), dump(store, f"{prefix}twin")

@@ -14,7 +14,7 @@ from sinks.keyspace import Keyspace
 from sinks.redis_pipe import packed
 from sinks.shard_store import ShardStore
 from tests.conftest import start_store
-from tests.integration.shard_writes import PARTITION, TOPICS, entry, write_row
+from tests.integration.shard_writes import PARTITION, TOPICS, batch, write_row
 
 
 class LossyProxy:
@@ -89,8 +89,9 @@ def test_write__whose_answer_is_lost_is_applied_once(
     count = packed("HINCRBY", keys.rows(PARTITION), "u", 1)
     proxy.loses_answers, proxy.loses_writes = answers, writes
     for number in (1, 2):
-        written = shards.write_chunk(claim, count, 1, [entry(b"%d" % number)])
-        assert [found.id for found in written] == [f"{number}-0"]
+        written = shards.write_chunk(claim, count, 1, batch(b"%d" % number))
+        assert written is not None
+        assert written.id == f"{number}-0"
         assert store.hget(keys.rows(PARTITION), "u") == b"%d" % number
     assert (proxy.loses_answers, proxy.loses_writes) == (0, 0)
     assert [found.id for found in shards.load_outbox(claim)] == ["1-0", "2-0"]
@@ -155,7 +156,7 @@ def test_write__that_redis_has_no_memory_for_writes_nothing(prefix: str, keys: K
         write_row(shards, claim, keys, b"before")
         client.config_set("maxmemory", "1mb")
         with pytest.raises(StoreUnavailable, match="maxmemory"):
-            write_row(shards, claim, keys, b"refused", entries=[entry(b"x")])
+            write_row(shards, claim, keys, b"refused", batch=batch(b"x"))
         assert client.hget(keys.rows(PARTITION), "u") == b"before"
         assert client.hget(keys.meta(PARTITION), "number") == b"1"
         assert client.exists(keys.outbox(PARTITION)) == 0
