@@ -39,6 +39,7 @@ from flows.topic_look import TopicLook
 from flows.writer import Write, Writer
 from scoring.decoder import Decoder
 from scoring.policy import Policy
+from sinks.change_encoder import ChangeEncoder
 from sinks.erasure import EraseEncoder
 from sinks.outbox import Kind
 from sinks.output_tail import OutputTail
@@ -134,6 +135,7 @@ def assemble(
     commit = Commit(
         store,
         lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim)),
+        ChangeEncoder(policy),
         EraseEncoder(policy, settings.prefix, topics),
         OutputTail(settings.kafka, outputs),
         topics,

@@ -15,8 +15,9 @@ from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
 from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
-from scoring.events import DeadLetter, LadderChange
+from scoring.events import DeadLetter
 from sinks import change_topic, outbox
+from sinks.change_encoder import ChangeEncoder
 from sinks.claim import Claim
 from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
@@ -69,6 +70,7 @@ class Commit:
         self,
         store: ShardStore,
         new_encoder: Callable[[Claim], ProfileEncoder],
+        change_encoder: ChangeEncoder,
         erase_encoder: EraseEncoder,
         output_tail: OutputTail,
         topics: Sequence[str],
@@ -79,6 +81,7 @@ class Commit:
     ) -> None:
         self._store = store
         self._new_encoder = new_encoder
+        self._change_encoder = change_encoder
         self._erase_encoder = erase_encoder
         self._output_tail = output_tail
         self._topics = tuple(topics)
@@ -195,7 +198,9 @@ class Commit:
             plan.watermark_ms,
         )
         is_former = self._stamp_of(owned.claim) != self._stamp
-        stored += self._write_place(owned, self._batch_of((), plan.dead_letters), self._stamp)
+        stored += self._write_place(
+            owned, self._with_letters(outbox.pack(()), plan.dead_letters), self._stamp
+        )
         if is_former:  # Every user has been written anew; nothing of the former policy is left.
             owned.encoder = self._new_encoder(owned.claim)
         return stored
@@ -210,8 +215,10 @@ class Commit:
         """Render chunk by chunk; the bytes of one hold until the next is asked for."""
         for block in plan.blocks:
             encoded = owned.encoder.encode_block(block)
-            for chunk, (commands, count) in zip(block.chunks, encoded, strict=True):
-                batch = self._batch_of(chunk.changes, chunk.dead_letters)
+            packed = self._change_encoder.packed(block.users.changes, block.changes_start)
+            for chunk, (commands, count), messages in zip(block.chunks, encoded, packed, strict=True):
+                changes = OutboxBatch("", len(chunk.changes), messages)
+                batch = self._with_letters(changes, chunk.dead_letters)
                 yield _Rendered(commands, count, batch, owned.encoder.new_user_keys(chunk))
 
     def _write_chunk(
@@ -295,12 +302,13 @@ class Commit:
             account.trimmed = trim_to
             owned.tails = dict(account.tails)
 
-    def _batch_of(self, changes: Sequence[LadderChange], letters: Sequence[DeadLetter]) -> OutboxBatch | None:
-        """Render what a write has to tell, None for nothing."""
-        now_ms = self._clock.wall_ms()
-        entries = [change_topic.entry_of(change) for change in changes]
-        entries += [originals.entry_of(letter, now_ms) for letter in letters]
-        return outbox.pack(entries) if entries else None
+    def _with_letters(self, batch: OutboxBatch, letters: Sequence[DeadLetter]) -> OutboxBatch | None:
+        """Answer what a write has to tell, None for nothing."""
+        if letters:
+            now_ms = self._clock.wall_ms()
+            more = outbox.pack([originals.entry_of(letter, now_ms) for letter in letters])
+            batch = OutboxBatch("", batch.count + more.count, batch.packed + more.packed)
+        return batch if batch.count else None
 
     def _by_topic(self, values: Sequence[int | None]) -> dict[str, int]:
         return {topic: value for topic, value in zip(self._topics, values, strict=True) if value is not None}

@@ -44,7 +44,7 @@ def names_of(policy: Policy) -> tuple[LadderNames, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ChangeColumns(Sequence[LadderChange]):
     """
     Hold N changes; each is made an object only when it is asked for.

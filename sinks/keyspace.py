@@ -42,8 +42,8 @@ POINTS_MAX = 2.0**53 / POINTS_SCALE
 _POINTS_CEILING = 9e18
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_MS_MIN = -62_135_596_800_000
-_TIME_MS_MAX = 253_402_300_799_999
+TIME_MS_MIN = -62_135_596_800_000
+TIME_MS_MAX = 253_402_300_799_999
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def decimal_text(units: int, places: int) -> str:
 
 def time_text(time_ms: int) -> str:
     """Write Unix milliseconds as RFC 3339 in UTC; years beyond 1 to 9999 are cut to their ends."""
-    time_ms = max(_TIME_MS_MIN, min(_TIME_MS_MAX, time_ms))
+    time_ms = max(TIME_MS_MIN, min(TIME_MS_MAX, time_ms))
     day, rest = divmod(time_ms, 86_400_000)
     seconds, millis = divmod(rest, 1000)
     minutes, second = divmod(seconds, 60)

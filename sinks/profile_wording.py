@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring.policy import Ladder, Policy
+from sinks.arena import Arena
 from sinks.keyspace import PROFILE_VERSION, Keyspace, ladder_fields
 
 NONE = -1
@@ -56,22 +57,6 @@ class Wording:
         return np.diff(self.start)
 
 
-class _Arena:
-    """Collects fragments."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def add(self, piece: bytes) -> int:
-        self._pieces.append(piece)
-        return len(self._pieces) - 1
-
-    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        sizes = [len(piece) for piece in self._pieces]
-        start = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        return np.frombuffer(b"".join(self._pieces), dtype=np.uint8).copy(), start
-
-
 def bulk(*words: str | bytes) -> bytes:
     """Render words as Redis bulk strings."""
     raw = [word.encode() if isinstance(word, str) else word for word in words]
@@ -80,7 +65,7 @@ def bulk(*words: str | bytes) -> bytes:
 
 def wording_of(policy: Policy, keys: Keyspace, partition: int, former: Policy | None) -> Wording:
     """Word a policy for one shard; `former` is the policy the store's profiles are worded by, if another."""
-    arena = _Arena()
+    arena = Arena()
     retired_fields = sorted(_fields(former) - _fields(policy)) if former else []
     _add_fixed(arena, keys, partition, retired_fields)
     shape = len(policy.ladders), max((len(ladder.rungs) for ladder in policy.ladders), default=1)
@@ -115,7 +100,7 @@ def wording_of(policy: Policy, keys: Keyspace, partition: int, former: Policy | 
     )
 
 
-def _add_fixed(arena: _Arena, keys: Keyspace, partition: int, retired_fields: Iterable[str]) -> None:
+def _add_fixed(arena: Arena, keys: Keyspace, partition: int, retired_fields: Iterable[str]) -> None:
     """Add the fragments with fixed places, in the order of their numbers."""
     for command in ("HSET", "HDEL", "SADD", "SREM"):
         arena.add(bulk(command))
@@ -126,7 +111,7 @@ def _add_fixed(arena: _Arena, keys: Keyspace, partition: int, retired_fields: It
     arena.add(bulk(*retired_fields))
 
 
-def _number_rows(arena: _Arena, policy: Policy, partition: int) -> list[tuple[int, int]]:
+def _number_rows(arena: Arena, policy: Policy, partition: int) -> list[tuple[int, int]]:
     """Name the user's numbers; the fields that are the same for all users stand before the first that stays."""
     constants = bulk("policy", policy.label, "v", PROFILE_VERSION, "shard", str(partition))
     rows = []
@@ -144,7 +129,7 @@ def _rung_text(ladder: Ladder, rank: int) -> bytes:
     return bulk(*words, f"{ladder.name}.since_ms")
 
 
-def _ladder_row(arena: _Arena, ladder: Ladder) -> list[int]:
+def _ladder_row(arena: Arena, ladder: Ladder) -> list[int]:
     """Add what a ladder's fields are called; answers its row of Wording.ladders."""
 
     def name(*endings: str) -> int:

@@ -81,7 +81,7 @@ def test_chunks__hold_together_what_one_chunk_holds() -> None:
         assert len(cut.blocks) > 1
         assert max(len(block.chunks) for block in cut.blocks) == BLOCK_CHUNKS
         assert_same_users(cut.chunks, alone)
-        assert [change for chunk in cut.chunks for change in chunk.changes] == alone.changes
+        assert [change for chunk in cut.chunks for change in chunk.changes] == list(alone.changes)
         for block in cut.blocks:
             assert_same_users(block.chunks, block.users)
             assert np.diff(block.start).tolist() == [len(chunk) for chunk in block.chunks]
