@@ -64,9 +64,9 @@ class Measure:
 
     def commit_made(self, plan: CommitPlan, seconds: float) -> None:
         """Note a commit that is in the store."""
-        self._metrics.observe_commit(seconds, sum(len(chunk) for chunk in plan.chunks))
-        self._metrics.observe_changes(chunk.changes for chunk in plan.chunks)
-        new = sum(int(np.count_nonzero(chunk.committed_home == NOWHERE)) for chunk in plan.chunks)
+        self._metrics.observe_commit(seconds, sum(len(block.users) for block in plan.blocks))
+        self._metrics.observe_changes(block.users.changes for block in plan.blocks)
+        new = sum(int(np.count_nonzero(block.users.committed_home == NOWHERE)) for block in plan.blocks)
         self._metrics.users_new.labels(str(plan.partition)).inc(new)
         now_ms = self._clock.wall_ms()
         age_ms = self._freshness.stored(plan.partition, plan.next_offset, now_ms)

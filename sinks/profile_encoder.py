@@ -31,9 +31,26 @@ _FIRST_CHUNK_USERS = 64
 _SLOTS_PER_LADDER = 6  # Rung, score, to_next and falls_at_ms, or the names of what is absent.
 
 
+class Room:
+    """
+    Memory to render into, which grows as needed.
+
+    Encoders of one thread share it, since each needs it for one block at a time: a block takes megabytes.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = np.empty(_FIRST_BUFFER_SIZE, dtype=np.uint8)
+
+    def of(self, size: int) -> NDArray[np.uint8]:
+        """Answer a buffer of at least so many bytes; it holds until the next call."""
+        if size > self._buffer.size:
+            self._buffer = np.empty(size + size // 4, dtype=np.uint8)
+        return self._buffer
+
+
 class ProfileEncoder:
     """
-    Render profiles, audience moves and rows of one shard's users; owns the buffer it renders into.
+    Render profiles, audience moves and rows of one shard's users.
 
     Args:
         policy: that the chunks are scored under.
@@ -42,9 +59,17 @@ class ProfileEncoder:
         former: the policy that the store's profiles are worded by, while there are users who were not written
             since the policy changed. What it has and `policy` has not vanishes from profiles and audiences,
             and committed rungs are not believed.
+        room: where commands are rendered; its own if none is given.
     """
 
-    def __init__(self, policy: Policy, prefix: str, partition: int, former: Policy | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        prefix: str,
+        partition: int,
+        former: Policy | None = None,
+        room: Room | None = None,
+    ) -> None:
         self._keys = Keyspace(prefix)
         self._partition = partition
         wording = wording_of(policy, self._keys, partition, former)
@@ -52,14 +77,14 @@ class ProfileEncoder:
         self._retired_field_count = wording.retired_field_count
         self._is_migration = former is not None
         self._sizes_max = _SizesMax(wording, self._words.moves)
-        self._buffer = np.empty(_FIRST_BUFFER_SIZE, dtype=np.uint8)
+        self._room = room or Room()
         self._scratch = _scratch(_FIRST_CHUNK_USERS, len(wording.ladders))
 
     def encode(self, chunk: CommitChunk) -> tuple[memoryview, int]:
         """
         Answer the commands as bytes and how many they are: rows, profiles, moves between audiences, counts.
 
-        The bytes lie in the encoder's own buffer: they hold until the next call.
+        The bytes lie in the encoder's room: they hold until something else is rendered there.
         """
         if len(chunk) == 0:
             return memoryview(b""), 0
@@ -68,11 +93,9 @@ class ProfileEncoder:
         )[0]
 
     def encode_block(self, block: CommitBlock) -> list[tuple[memoryview, int]]:
-        """Answer for each chunk of a block what `encode` answers for one; all hold until the next call."""
+        """Answer for each chunk of a block what `encode` answers for one, for as long."""
         self._check(block)
-        size_max = self._sizes_max.of(block)
-        if size_max > self._buffer.size:
-            self._buffer = np.empty(size_max + size_max // 4, dtype=np.uint8)
+        out = self._room.of(self._sizes_max.of(block))
         self._fit_scratch(int(np.diff(block.start).max()))
         counts = [
             b"" if chunk.cold is None else packed_count(self._keys, self._partition, chunk.cold)
@@ -80,7 +103,7 @@ class ProfileEncoder:
         ]
         found = np.empty((len(block.chunks), 3), dtype=np.int64)
         block_kernel.render_block(
-            self._buffer,
+            out,
             self._words,
             self._columns(block.users),
             self._scratch,
@@ -89,12 +112,14 @@ class ProfileEncoder:
             self._retired_field_count,
             found,
         )
-        rendered = memoryview(self._buffer)  # type: ignore[arg-type]
+        rendered = memoryview(out)  # type: ignore[arg-type]
         return [(rendered[begin:end], commands) for begin, end, commands in found.tolist()]
 
     def new_user_keys(self, chunk: CommitChunk) -> list[bytes]:
         """Answer the profile keys of the users that the store does not know yet."""
-        new = np.flatnonzero(chunk.committed_home == NOWHERE)
+        new = (chunk.committed_home == NOWHERE).nonzero()[0]
+        if not new.size:
+            return []
         ids, start = memoryview(chunk.user_bytes), chunk.user_start  # type: ignore[arg-type]
         return [self._keys.user(bytes(ids[start[user] : start[user + 1]])) for user in new.tolist()]
 

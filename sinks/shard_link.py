@@ -162,6 +162,9 @@ def _raise_first(replies: Sequence[Any]) -> None:
 
 
 def _raise_failed(replies: list[Any], commands: bytes) -> None:
+    kinds = set(map(type, replies))  # A few, of a reply for each of hundreds of commands.
+    if not any(issubclass(kind, Exception) for kind in kinds):
+        return
     for index, reply in enumerate(replies):
         if isinstance(reply, Exception):
             words = command_words(commands, index)

@@ -13,7 +13,7 @@ from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitBlock, Com
 from scoring.policy import Ladder, Policy, Rung
 from sinks import keyspace
 from sinks.keyspace import ABSENT_MS, Keyspace, points_text
-from sinks.profile_encoder import ProfileEncoder
+from sinks.profile_encoder import ProfileEncoder, Room
 
 INT64 = np.iinfo(np.int64)
 LADDERS = (
@@ -313,13 +313,14 @@ def random_users(count: int, seed: int = 5) -> list[dict[str, Any]]:
     ]
 
 
-def test_encoder__renders_a_full_chunk_and_reuses_its_buffer() -> None:
-    """Five hundred users are exact, and a smaller chunk after them has nothing of theirs."""
-    encoder, twin = ProfileEncoder(policy_of(), "tierwise", 7), Twin(policy_of(), "tierwise", 7)
-    for count in (500, 3, 2_000):
+def test_encoder__renders_full_chunks_and_reuses_the_room() -> None:
+    """Five hundred users are exact, and a smaller chunk after them, of another shard, has nothing of theirs."""
+    room = Room()
+    for count, partition in ((500, 7), (3, 8), (2_000, 7), (20, 7)):
         chunk = random_users(count, seed=count)
+        encoder = ProfileEncoder(policy_of(), "tierwise", partition, room=room)
         encoded, commands = encoder.encode(chunk_of(chunk, len(LADDERS)))
-        expected = twin.commands(chunk)
+        expected = Twin(policy_of(), "tierwise", partition).commands(chunk)
         assert bytes(encoded) == packed(expected)
         assert commands == len(expected)
 
