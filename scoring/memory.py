@@ -1,5 +1,7 @@
 """This file holds the kernels of a user's variable memory: blocks, remembered event ids and orders."""
 
+import numpy as np
+
 from scoring.borrowing import borrowing
 from scoring.lookup import limit
 from scoring.row import (
@@ -71,8 +73,29 @@ def grow(state, row, at_word, cap_word, used_words, words):
 
 
 @borrowing
+def has_id(pool, at, count, id_hash):
+    """Look for a hash among so many remembered ids, four at a time: most events are new."""
+    # Unsigned: a signed index is checked for being negative each time.
+    here, step, four = np.uintp(at), np.uintp(ID_WORDS), np.uintp(4 * ID_WORDS)
+    end = here + step * np.uintp(count)
+    while here + four <= end:
+        first, second = pool[here] == id_hash, pool[here + step] == id_hash
+        third, fourth = pool[here + step + step] == id_hash, pool[here + step + step + step] == id_hash
+        if (first | second) | (third | fourth):
+            return True
+        here += four
+    while here < end:
+        if pool[here] == id_hash:
+            return True
+        here += step
+    return False
+
+
+@borrowing
 def remembers_id(state, row, tables, id_hash):
     """Tell whether an applied event with this id is within the allowed lateness of the user's newest."""
+    if not has_id(state.pool, row[IDS_AT], row[IDS_COUNT], id_hash):
+        return False
     oldest = row[NEWEST] - limit(tables, M_LATENESS)
     at = row[IDS_AT]
     for entry in range(row[IDS_COUNT]):

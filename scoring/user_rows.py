@@ -81,8 +81,11 @@ class UserRows:
 
     def grow_pool(self) -> None:
         """Double the room for remembered ids and orders."""
-        pool = self.state.pool
-        self.state = self.state._replace(pool=np.concatenate((pool, np.zeros_like(pool))))
+        pool = np.zeros(
+            2 * self.state.pool.shape[0], np.int64
+        )  # The half that is not touched costs nothing yet.
+        pool[: self.state.pool.shape[0]] = self.state.pool
+        self.state = self.state._replace(pool=pool)
 
     def ranks(self, rows: Int64s | slice) -> Int64s:
         """Answer (rows, ladders) present rungs."""

@@ -123,21 +123,21 @@ class DirectQueue:
                 ends[int(code[n])] = offset
         chosen = np.flatnonzero(facts.error == 0)
         chosen = chosen[np.argsort(code[chosen], kind="stable")]  # Offsets of a partition stay in order.
-        codes, first = np.unique(code[chosen], return_index=True)
-        cuts = np.split(chosen, first[1:]) if codes.size else []
-        batches = {
-            one: self._batch(one, messages, facts, own) for one, own in zip(codes.tolist(), cuts, strict=True)
-        }
+        first = np.flatnonzero(np.diff(code[chosen], prepend=-1))
+        cuts = np.split(chosen, first[1:]) if first.size else []
+        batches = {int(code[own[0]]): self._batch(int(code[own[0]]), messages, facts, own) for own in cuts}
         return with_ends(batches, ends, self._topics)
 
     def _topic_indexes(self, addresses: Int64s) -> Int64s:
         """Look topics up by librdkafka's object, which does not change while a partition is forwarded."""
-        known, places = np.unique(addresses, return_inverse=True)
-        for address in known.tolist():
-            if address not in self._topic_at:
-                name = self._functions.rd_kafka_topic_name(address).decode()
-                self._topic_at[address] = self._topics.index(name)
-        return np.array([self._topic_at[address] for address in known.tolist()], np.int64)[places]
+        indexes = np.full(addresses.shape[0], -1, np.int64)
+        for address, index in self._topic_at.items():
+            indexes[addresses == address] = index
+        for address in np.unique(addresses[indexes < 0]).tolist():
+            name = self._functions.rd_kafka_topic_name(address).decode()
+            self._topic_at[address] = self._topics.index(name)
+            indexes[addresses == address] = self._topic_at[address]
+        return indexes
 
     def _batch(self, code: int, messages: Int64s, facts: Facts, chosen: Int64s) -> RawBatch:
         own = messages[chosen]
