@@ -1,6 +1,7 @@
 """This file asks which commit is cheaper: MULTI/EXEC rendered by the kernel, or one flat EVALSHA of the same.
 
-Both write the same 500 users in turns to one Valkey; CPU time of this process and of the server is taken.
+Both write the same 500 users in turns to one Valkey, and so does the kernel in chunks as small as the worker's; CPU
+time of this process and of the server is taken.
 
 python -m benchmarks.commit_encoding [--runs N] [--chunks N] [--save FILE]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +22,8 @@ import redis
 from benchmarks.record import save_record
 from config.policy_file import load_policy
 from flows.dev.embedded import start_valkey
-from scoring.commit_plan import WARM, CommitChunk
+from scoring.commit_chunks import CHUNK_USERS, part
+from scoring.commit_plan import WARM, CommitBlock, CommitChunk
 from scoring.policy import Policy
 from sinks.keyspace import Keyspace
 from sinks.profile_encoder import ProfileEncoder
@@ -81,6 +84,13 @@ def chunk_of(policy: Policy, seed: int) -> CommitChunk:
     )
 
 
+def block_of(users: CommitChunk) -> CommitBlock:
+    """Cut users into chunks as small as the worker's, as if all were written whole."""
+    start = np.arange(0, USERS + 1, CHUNK_USERS)
+    chunks = [part(users, first, last, None) for first, last in pairwise(start.tolist())]
+    return CommitBlock(users, start, [0] * len(start), chunks)
+
+
 def flat_arguments(encoded: memoryview) -> tuple[bytes, int]:
     """Turn rendered commands into the script's arguments: for each its number of words, then the words."""
     reader = hiredis.Reader(notEnoughData=None)
@@ -97,6 +107,7 @@ class Ways:
     def __init__(self, url: str, policy: Policy) -> None:
         self._store = ShardStore(url, PREFIX, ("orders",))
         self._encoder, self._chunk = ProfileEncoder(policy, PREFIX, PARTITION), chunk_of(policy, 1)
+        self._block = block_of(self._chunk)
         self._claim = self._store.claim(PARTITION)
         # The script guards a shard of its own: the store would take its writes for another worker's.
         self._script_claim = self._store.claim(PARTITION + 1)
@@ -111,8 +122,17 @@ class Ways:
         """Render only."""
         self._encoder.encode(self._chunk)
 
+    def encode_block(self) -> None:
+        """Render the same users in chunks of the worker's size."""
+        self._encoder.encode_block(self._block)
+
+    def write_block(self) -> None:
+        """Render and write them so, as the worker does."""
+        for commands, count in self._encoder.encode_block(self._block):
+            self._store.write_chunk(self._claim, commands, count)
+
     def multi_exec(self) -> None:
-        """Render and write as the worker does."""
+        """Render and write all in one chunk."""
         self._store.write_chunk(self._claim, *self._encoder.encode(self._chunk))
 
     def evalsha(self) -> None:
@@ -121,7 +141,8 @@ class Ways:
         number = self._script_claim.number
         head = packed("EVALSHA", self._digest, 1, self._meta, self._script_claim.token, number, number + 1)
         count = b"*%d\r\n" % (7 + self._argument_count)
-        reply = self._pipe.exchange([count + head.partition(b"\r\n")[2], self._arguments], 1)
+        script = b"".join((count, head.partition(b"\r\n")[2], self._arguments))
+        reply = self._pipe.exchange(script, 1)
         assert reply == [b"done"], reply
         self._script_claim.number = number + 1
 
@@ -159,7 +180,7 @@ def main() -> None:
     with start_valkey() as server, redis.Redis.from_url(server.url) as client:
         ways = Ways(server.url, policy)
         for run in range(options.runs + 1):  # The first round warms up.
-            for way in (ways.encode, ways.multi_exec, ways.evalsha):
+            for way in (ways.encode, ways.encode_block, ways.write_block, ways.multi_exec, ways.evalsha):
                 for what, value in cost(way, client, options.chunks).items():
                     if run:
                         found.setdefault(f"{way.__name__} {what}", []).append(value)

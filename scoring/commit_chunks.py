@@ -58,7 +58,7 @@ def _block(
     chunks = []
     places = zip(pairwise(start.tolist()), pairwise(changes_start), counts, strict=True)
     for (first, last), (first_change, last_change), cold in places:
-        chunk = _part(everybody, first, last, cold)
+        chunk = part(everybody, first, last, cold)
         chunk.changes = changes[first_change:last_change]
         chunk.dead_letters = _taken(dead_letters, rows[first:last])
         chunks.append(chunk)
@@ -110,7 +110,7 @@ def _everybody(users: UserRows, rows: Int64s, start: Int64s) -> tuple[CommitChun
     return everybody, counts
 
 
-def _part(everybody: CommitChunk, first: int, last: int, cold: ColdCount | None) -> CommitChunk:
+def part(everybody: CommitChunk, first: int, last: int, cold: ColdCount | None) -> CommitChunk:
     """Answer some of the users as a chunk of views, so far without changes and dead letters."""
     here = slice(first, last)
     return CommitChunk(
