@@ -91,6 +91,7 @@ class Settings:
     event_bytes_max: int
     dead_letter_limit: bool
     direct_reading: bool
+    direct_publishing: bool
     webhooks: WebhookSettings
 
     def redacted(self) -> dict[str, Any]:
@@ -122,6 +123,7 @@ class Settings:
             "event_bytes_max": self.event_bytes_max,
             "dead_letter_limit": "on" if self.dead_letter_limit else "off",
             "direct_reading": "on" if self.direct_reading else "off",
+            "direct_publishing": "on" if self.direct_publishing else "off",
             "webhooks": self.webhooks.redacted(),
         }
 
@@ -175,6 +177,7 @@ def _settings_of(draft: Draft, path: Path | None) -> Settings:
         event_bytes_max=int(draft.value("event_bytes_max", default=65536)),
         dead_letter_limit=draft.value("dead_letter_limit", default="off") == "on",
         direct_reading=draft.value("direct_reading", default="on") == "on",
+        direct_publishing=draft.value("direct_publishing", default="on") == "on",
         webhooks=read_webhooks(draft, prefix, (*topics.input, topics.changes, topics.dead_letters)),
     )
 

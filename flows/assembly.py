@@ -112,7 +112,7 @@ def assemble(
         "change": settings.topics.changes,
         "dead_letter": settings.topics.dead_letters,
     }
-    relay = Relay(settings.kafka, outputs)
+    relay = Relay(settings.kafka, outputs, direct=settings.direct_publishing)
     consumer = open_consumer(settings.kafka, settings.group)
     intake = open_intake(consumer, topics, settings.event_bytes_max, direct=_reads_directly(settings))
     loader = ShardLoader(

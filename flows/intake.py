@@ -5,11 +5,11 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, TopicPartition
 
-from flows.direct.library import DirectReadingRefused
 from flows.direct.queue import DirectQueue
 from flows.items import AtEnd, RawBatch
 from flows.log import log
 from flows.messages import split
+from sinks.librdkafka import DirectAccessRefused
 
 BATCH_MESSAGES = 20_000
 
@@ -74,6 +74,6 @@ def open_intake(consumer: Consumer, topics: Sequence[str], value_bytes_max: int,
     if direct:
         try:
             return DirectIntake(consumer, topics, value_bytes_max)
-        except DirectReadingRefused as error:
+        except DirectAccessRefused as error:
             log("warn", "direct_reading.refused", action="read message objects", error=error)
     return MessageIntake(consumer, topics)

@@ -1,5 +1,6 @@
 """This file hands messages of the outbox to librdkafka and hears what became of them, by confluent-kafka's Producer."""
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,9 @@ class ProducerPublisher:
 
     def reports(self, timeout_s: float) -> Reports:
         """As Publisher says."""
-        self._producer.poll(timeout_s)
+        # It raises when the producer has failed for good; then what is on its way is reported as failed.
+        with contextlib.suppress(KafkaException):
+            self._producer.poll(timeout_s)
         settled, self._settled = self._settled, []
         return Reports(*np.array(settled, np.int64).reshape(-1, 6).T)
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from confluent_kafka import KafkaError
 
+from sinks.direct_publisher import DirectPublisher
+from sinks.librdkafka import DirectAccessRefused
 from sinks.outbox import KINDS, Kind, OutboxBatch
 from sinks.output_tail import tail_name
 from sinks.parcel import Parcel
@@ -73,6 +75,7 @@ class Relay:
         kafka: librdkafka settings; those the promises rest on are overridden.
         topics: name of the topic by kind of message.
         in_flight_max: messages handed to the producer and not confirmed; more wait here.
+        direct: publish past confluent-kafka's objects, where that works.
     """
 
     def __init__(
@@ -81,10 +84,12 @@ class Relay:
         topics: Mapping[Kind, str],
         *,
         in_flight_max: int = IN_FLIGHT_MAX,
+        direct: bool = True,
     ) -> None:
         self._config = {**_DEFAULTS, **kafka, **_PROMISES}
         self._topics = dict(topics)
         self._in_flight_max = in_flight_max
+        self._is_direct = direct
         self._publisher = self._new_publisher()
         self._broken_s: float | None = None
         self._held_until_s = float("-inf")
@@ -164,6 +169,12 @@ class Relay:
         self._publisher.close()
 
     def _new_publisher(self) -> Publisher:
+        if self._is_direct:
+            try:
+                return DirectPublisher(self._config, self._topics)
+            except DirectAccessRefused as error:
+                self._is_direct = False
+                log.warning('event=direct_publishing.refused action="make message objects" error="%s"', error)
         return ProducerPublisher(self._config, self._topics)
 
     def _begin_again(self) -> None:

@@ -7,14 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import typeof, types
 
-from flows.direct.memory import call, copy_bytes, load_byte, load_half, load_word
 from scoring.borrowing import borrowing
 from scoring.events import Int64s
 from scoring.jit import kernel
+from sinks.pointers import call, copy_bytes, load_byte, load_half, load_word
 
 # rd_kafka_message_t, in bytes.
 ERROR, TOPIC, PARTITION, PAYLOAD, SIZE, KEY, KEY_SIZE, OFFSET = 0, 8, 16, 24, 32, 40, 48, 56
-# Places in the array of functions.
+FUNCTIONS = ("message_timestamp", "message_headers", "header_get_last", "message_destroy")
+# Places in the array of their addresses.
 TIMESTAMP, HEADERS, GET_LAST, DESTROY = range(4)
 
 ATTEMPT_DIGITS_MAX = 9
@@ -48,7 +49,7 @@ FACTS = typeof(new_facts(1))
 @borrowing
 def attempt_of(message, functions, scratch, name):
     """Read the header that counts replays, as sinks/dead_letters.py does: up to nine digits, else 0."""
-    if call(functions[HEADERS], message, scratch, 0, 0) & 0xFFFFFFFF != 0:
+    if call(functions[HEADERS], message, scratch) & 0xFFFFFFFF != 0:
         return 0
     headers = load_word(scratch)
     if call(functions[GET_LAST], headers, name, scratch, scratch + 8) & 0xFFFFFFFF != 0:
@@ -82,7 +83,7 @@ def read_facts(messages, functions, scratch, name, facts):
         facts.topic[n] = load_word(message + TOPIC)
         facts.partition[n] = load_half(message + PARTITION)
         facts.offset[n] = load_word(message + OFFSET)
-        facts.time_ms[n] = call(functions[TIMESTAMP], message, scratch, 0, 0)
+        facts.time_ms[n] = call(functions[TIMESTAMP], message, scratch)
         facts.size[n] = load_word(message + SIZE)
         facts.has_value[n] = load_word(message + PAYLOAD) != 0
         facts.key_size[n] = load_word(message + KEY_SIZE) if load_word(message + KEY) != 0 else -1
@@ -108,4 +109,4 @@ def copy_texts(messages, field, start, gap, text):
 def give_back(messages, functions):
     """Let librdkafka free the messages."""
     for n in range(messages.shape[0]):
-        call(functions[DESTROY], messages[n], 0, 0, 0)
+        call(functions[DESTROY], messages[n])

@@ -7,13 +7,14 @@ import numpy as np
 import numpy.typing as npt
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from flows.direct.kernels import KEY, PAYLOAD, Facts, copy_texts, give_back, new_facts, read_facts
-from flows.direct.library import handle_of, open_library
+from flows.direct.handle import handle_of
+from flows.direct.kernels import FUNCTIONS, KEY, PAYLOAD, Facts, copy_texts, give_back, new_facts, read_facts
 from flows.items import AtEnd, RawBatch
 from flows.messages import NO_TIME_MS, is_end, with_ends
 from scoring.events import Bytes, Envelope, Int64s
 from scoring.joined import PADDING, JoinedValues
 from sinks.dead_letters import ATTEMPT
+from sinks.librdkafka import addresses_of, open_library
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class DirectQueue:
         value_bytes_max: larger values are kept apart from the text that is scanned.
 
     Raises:
-        DirectReadingRefused: it does not work with this library.
+        DirectAccessRefused: it does not work with this library.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class DirectQueue:
     ) -> None:
         self._topics = list(topics)
         self._value_bytes_max = value_bytes_max
-        self._functions = open_library().functions
-        self._addresses = np.array(open_library().addresses, np.int64)
+        self._functions = open_library()
+        self._addresses = addresses_of(FUNCTIONS)
         self._handle = handle_of(consumer)
         self._queue = self._functions.rd_kafka_queue_new(self._handle)
         self._partitions: dict[tuple[str, int], int] = {}

@@ -8,13 +8,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from flows.dev.embedded import KafkaServer
-from flows.direct import library
-from flows.direct.library import DirectReadingRefused, handle_of
+from flows.direct.handle import handle_of
 from flows.intake import DirectIntake, Intake, MessageIntake, open_intake
 from flows.items import AtEnd
 from flows.membership import open_consumer
 from scoring.events import Envelope
 from scoring.policy import Policy
+from sinks import librdkafka
+from sinks.librdkafka import DirectAccessRefused
 from tests.conftest import Topics
 from tests.integration.bench import Bench
 from tests.integration.outcome import assert_same, expected, story
@@ -127,9 +128,9 @@ def test_direct_intake__reads_on_after_each_assignment(
     intake.close()
 
 
-def test_worker__reads_message_objects_when_told_to(one_topic: Bench, policy: Policy) -> None:
-    """With `direct_reading: off` the same comes out."""
-    settings = one_topic.write(direct_reading="off")
+def test_worker__uses_message_objects_when_told_to(one_topic: Bench, policy: Policy) -> None:
+    """With `direct_reading` and `direct_publishing` off the same comes out."""
+    settings = one_topic.write(direct_reading="off", direct_publishing="off")
     sent = one_topic.sender.send(story(events=2_000, users=200, seed=5))
     with WorkerProcess(settings) as worker:
         one_topic.wait_done(worker.wait_ready(), sent)
@@ -141,17 +142,17 @@ def test_open_intake__falls_back_and_says_why(
     consumer: Consumer, topics: Topics, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """A confluent-kafka that was not tested is read through its objects."""
-    monkeypatch.setattr(library, "TESTED", "0.1.")
-    library.open_library.cache_clear()
+    monkeypatch.setattr(librdkafka, "TESTED", "0.1.")
+    librdkafka.open_library.cache_clear()
     assert isinstance(open_intake(consumer, topics.input, VALUE_BYTES_MAX, direct=True), MessageIntake)
     told = capfd.readouterr()
     assert "event=direct_reading.refused" in told.out + told.err
     monkeypatch.undo()
-    library.open_library.cache_clear()
+    librdkafka.open_library.cache_clear()
     assert isinstance(open_intake(consumer, topics.input, VALUE_BYTES_MAX, direct=False), MessageIntake)
 
 
 def test_handle_of__refuses_what_is_no_consumer(kafka: KafkaServer) -> None:
     """A producer knows itself as one, so its handle is not taken for a consumer's."""
-    with pytest.raises(DirectReadingRefused, match="not where it was expected"):
+    with pytest.raises(DirectAccessRefused, match="not where it was expected"):
         handle_of(Producer(kafka.client_settings))  # type: ignore[arg-type]

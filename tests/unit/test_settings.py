@@ -36,6 +36,7 @@ OURS = {
     "event_bytes_max": 65536,
     "dead_letter_limit": "off",
     "direct_reading": "on",
+    "direct_publishing": "on",
     "registry": {
         "url": "",
         "basic_auth_user_info": "",
@@ -120,6 +121,7 @@ def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
         TIERWISE_DUPLICATES_PER_USER="16",
         TIERWISE_DEAD_LETTER_LIMIT="on",
         TIERWISE_DIRECT_READING="off",
+        TIERWISE_DIRECT_PUBLISHING="off",
         HOME="/nowhere",
     )
     assert settings.prefix == "p"
@@ -132,6 +134,7 @@ def test_settings__environment_overrides_each_key(elsewhere: Path) -> None:
     assert settings.duplicates_per_user == 16
     assert settings.dead_letter_limit
     assert not settings.direct_reading
+    assert not settings.direct_publishing
 
 
 @pytest.mark.parametrize(

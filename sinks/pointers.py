@@ -54,15 +54,17 @@ def copy_bytes(_context: Any, to: Any, source: Any, size: Any) -> Any:
 
 
 @intrinsic
-def call(_context: Any, function: Any, first: Any, second: Any, third: Any, fourth: Any) -> Any:
+def call(_context: Any, function: Any, *given: Any) -> Any:
     """
-    Call a C function with up to four whole numbers or pointers; answer what it returns as int64.
+    Call a C function with whole numbers or pointers; answer what it returns as int64.
 
-    Arguments it does not have it does not see. What is narrower than 64 bits has rubbish above.
+    What is narrower than 64 bits has rubbish above. No more than six: on some machines others travel otherwise.
     """
+    assert len(given) <= 6, given
 
     def emit(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], ir.FunctionType(WORD, [WORD] * 4).as_pointer())
-        return builder.call(pointer, arguments[1:])
+        kind = ir.FunctionType(WORD, [WORD] * len(given))
+        pointer = builder.inttoptr(arguments[0], kind.as_pointer())
+        return builder.call(pointer, cgutils.unpack_tuple(builder, arguments[1], len(given)))
 
-    return types.int64(*[types.int64] * 5), emit
+    return types.int64(types.int64, types.StarArgTuple.from_types([types.int64] * len(given))), emit
