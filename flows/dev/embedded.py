@@ -51,8 +51,9 @@ class Server:
         self.child.stop(with_signal=signal.SIGKILL)
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open, nothing answers."""
+        """Freeze the server: connections stay open, nothing answers once this returns."""
         os.kill(self.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)  # Its threads stop one by one.
 
     def resume(self) -> None:
         """Let a frozen server go on."""
