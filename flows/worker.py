@@ -13,11 +13,11 @@ from flows.log import log, take_over_logging
 from flows.measure import Measure
 from flows.patience import BrokerUnavailable
 from flows.progress import Progress
+from flows.serving import serve_as_set
 from flows.stop import StopFlag
 from flows.topics import UnfitTopics, check_topics
 from scoring.policy import Policy
 from sinks.errors import TierwiseError
-from sinks.http import serve
 
 LIVE_WITHIN_MS = 60_000
 DONE, FAILED, UNFIT = 0, 1, 2
@@ -40,19 +40,13 @@ def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_l
     clock = SystemClock()
     progress = Progress(clock)
     measure = Measure(policy, settings.prefix, progress, clock)
-    try:
-        server = serve(
-            settings.http.host,
-            settings.http.port,
-            measure.registry,
-            live=lambda: progress.silent_ms() < LIVE_WITHIN_MS,
-            ready=progress.is_ready,
-        )
-    except OSError as error:
-        address = f"{settings.http.host}:{settings.http.port}"
-        log(
-            "error", "http.refused", address=address, error=error, remedy="set http.port, one for each worker"
-        )
+    server = serve_as_set(
+        settings,
+        measure.registry,
+        live=lambda: progress.silent_ms() < LIVE_WITHIN_MS,
+        ready=progress.is_ready,
+    )
+    if server is None:
         return FAILED
     try:
         patience = Patience(beat=progress.beat, is_stopped=lambda: stop.is_set)

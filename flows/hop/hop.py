@@ -9,6 +9,7 @@ from confluent_kafka import Message, TopicPartition
 
 from flows.hop.source import SourceTopic
 from flows.hop.target import Copy, TargetTopic, Undone, said
+from flows.hop.watch import HopWatch
 from flows.log import log
 from flows.stop import StopFlag
 
@@ -20,6 +21,7 @@ READ_S = 0.05
 """How long one read waits; it comes back earlier only with a whole batch."""
 UNDONE_PAUSE_S = 0.5
 UNDONE_IN_A_ROW_MAX = 20
+LOOK_EVERY_S = 1.0
 READ = "read"
 
 
@@ -57,16 +59,19 @@ class Hop:
         ends: Ends,
         stop: StopFlag,
         translate: Callable[[Sequence[Message]], Iterable[Copy]],
+        watch: HopWatch,
     ) -> None:
         self._name = name
         self._stop = stop
         self._ends = ends
         self._translate = translate
+        self._watch = watch
         self._target = TargetTopic(kafka, ends.target, ends.group, ends.partitioner, ends.bytes_max, stop)
         self._source = SourceTopic(kafka, ends.source, ends.group, stop, self._finish, self._drop)
         self._next_offset: dict[int, int] = {}
         self._in_hand = Counter[str]()
         self._due_s = 0.0
+        self._next_look_s = 0.0
         self._counts = Counter[str]()
         self._transactions = 0
         self._undone = 0
@@ -86,6 +91,7 @@ class Hop:
 
     def _turn(self, *, until_end: bool) -> bool:
         """Copy a little; answer whether that was all."""
+        self._watch.turned()
         try:
             if self._stop.is_set or (until_end and self._source.is_at_end):
                 self._commit()
@@ -96,6 +102,7 @@ class Hop:
             self._bear(undone)
             if not self._stop.is_set:
                 self._source.rewind()
+        self._look()
         return False
 
     def _step(self) -> None:
@@ -122,7 +129,9 @@ class Hop:
             return
         offsets = [TopicPartition(self._ends.source, *pair) for pair in self._next_offset.items()]
         self._target.commit(offsets, self._source.member)
+        self._source.note_committed(self._next_offset)
         self._counts += self._in_hand
+        self._watch.committed(self._in_hand.pop(READ), self._in_hand.total())
         self._transactions += 1
         self._undone_in_a_row = 0
         self._forget()
@@ -130,6 +139,12 @@ class Hop:
     def _forget(self) -> None:
         self._next_offset.clear()
         self._in_hand = Counter()
+
+    def _look(self) -> None:
+        """See how far we are, once a second and with nothing in hand."""
+        if not self._next_offset and time.monotonic() >= self._next_look_s:
+            self._next_look_s = time.monotonic() + LOOK_EVERY_S
+            self._watch.looked(self._source.behind())
 
     def _finish(self) -> None:
         """Commit what is in hand before its partitions go; what is undone their next owner copies."""
@@ -146,6 +161,7 @@ class Hop:
     def _bear(self, undone: Undone) -> None:
         """Say what happened and wait a little; not for ever."""
         self._undone += 1
+        self._watch.rolled_back()
         self._undone_in_a_row += 1
         cause = undone.__cause__
         log("warn", "transaction.undone", writes=self._ends.target, error=said(cause), action="copied again")

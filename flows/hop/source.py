@@ -61,6 +61,7 @@ class SourceTopic:
         self._partitions: list[int] | None = None
         self._ended: set[int] = set()
         self._end: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
         self._merge = Merge()
         self._paused: set[int] = set()
         self._has_changed = False
@@ -102,6 +103,21 @@ class SourceTopic:
         self._steer()
         return taken
 
+    def note_committed(self, offsets: Mapping[int, int]) -> None:
+        """Hear up to where partitions are done with."""
+        self._committed |= offsets
+
+    def behind(self) -> dict[int, int] | None:
+        """
+        Count, for each of our partitions, the messages that are not committed, as far as fetches have told.
+
+        None while the group has not spoken.
+        """
+        if self._partitions is None:
+            return None
+        drained = self._merge.drained()
+        return {one: 0 if one in drained else self._behind(one) for one in self._partitions}
+
     def rewind(self) -> None:
         """Read again from what is committed."""
         if self._partitions:
@@ -133,6 +149,7 @@ class SourceTopic:
 
     def _begin(self, partitions: list[int]) -> None:
         starts = self._start_offsets(partitions)
+        self._committed = {one.partition: one.offset for one in starts}
         self._ended.clear()
         self._end.clear()
         self._merge.begin(partitions, _now_ms())
@@ -147,6 +164,11 @@ class SourceTopic:
             # As the fetch said that brought it. While messages keep coming no end is ever reported.
             known = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
             self._end[partition] = known[1] if known[1] >= 0 else OFFSET_UNKNOWN
+
+    def _behind(self, partition: int) -> int:
+        spot = TopicPartition(self._topic, partition)
+        low, high = self._consumer.get_watermark_offsets(spot, cached=True)
+        return max(0, int(high) - max(self._committed.get(partition, 0), int(low), 0))
 
     def _note_ends(self, taken: Iterable[Any]) -> None:
         self._ended |= self._merge.drained()

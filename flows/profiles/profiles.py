@@ -6,26 +6,23 @@ It follows the change topic and reads the store, so the worker knows nothing of 
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 from redis.exceptions import RedisError
 
-from config.redis_rules import redacted_url
 from config.settings import Settings
 from flows.connection import Admin
-from flows.hop.bounded_call import Stuck
 from flows.hop.hop import Ends, Hop, NotTranslated
-from flows.hop.source import CopyGap
-from flows.hop.target import Copy, CopyRefused, said
+from flows.hop.running import DONE, FAILED, run_command
+from flows.hop.target import Copy
 from flows.hop.topic import bytes_max, config_of, counts_with, create_target, offsets_of
-from flows.log import log, take_over_logging
-from flows.patience import BrokerUnavailable
+from flows.hop.watch import HopWatch
+from flows.log import log
 from flows.profiles.fill import fill
 from flows.stop import StopFlag
 from flows.topics import UnfitTopics, partition_counts
 from sinks.profile_reader import ProfileReader
 from sinks.profile_topic import message_of
 
-DONE, FAILED, UNFIT = 0, 1, 2
 PARTITIONER = "murmur2_random"
 NEW_TARGET = {"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
 
@@ -37,13 +34,11 @@ def profiles(settings: Settings, target: str | None, *, from_store: bool, until_
     Args:
         from_store: begin with all users whom the store knows, however old their last change is.
     """
-    take_over_logging()
-    stop = StopFlag()
-    stop.listen()
     source = settings.topics.changes
     target = target or f"{settings.prefix}.profiles"
     group = f"{settings.group}.profiles.{target}"
-    try:
+
+    def carry(stop: StopFlag, watch: HopWatch) -> int:
         with ProfileReader(settings.redis.url, settings.prefix) as reader:
             size = prepare(settings, source, target)
             partitioner = settings.kafka.get("partitioner", PARTITIONER)
@@ -53,17 +48,11 @@ def profiles(settings: Settings, target: str | None, *, from_store: bool, until_
                 return FAILED
             ends = Ends(source, target, group, partitioner, size)
             newest = NewestProfiles(reader)
-            hop = Hop("profiles", settings.kafka, ends, stop, newest)
+            hop = Hop("profiles", settings.kafka, ends, stop, newest, watch)
             hop.run(until_end=until_end)
             return DONE
-    except UnfitTopics as error:
-        log("error", "topics.refused", error=error)
-        return UNFIT
-    except RedisError as error:
-        log("error", "profiles.failed", error=f"{redacted_url(settings.redis.url)}: {error}")
-    except (BrokerUnavailable, CopyGap, CopyRefused, KafkaException, Stuck) as error:
-        log("error", "profiles.failed", error=said(error))
-    return FAILED
+
+    return run_command("profiles", settings, carry, until_end=until_end)
 
 
 def prepare(settings: Settings, source: str, target: str) -> int:

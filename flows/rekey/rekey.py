@@ -8,24 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 
 from config.settings import Settings
 from flows.formats.framed.patience import Patience
 from flows.formats.framed.reading import open_readers
-from flows.formats.framed.unreadable import RegistryRefused, RegistryUnavailable, RegistryUnusable
-from flows.hop.bounded_call import Stuck
+from flows.formats.framed.unreadable import RegistryRefused, RegistryUnavailable
 from flows.hop.hop import Ends, Hop, NotTranslated
-from flows.hop.source import CopyGap
-from flows.hop.target import Copy, CopyRefused, said
-from flows.log import log, take_over_logging
-from flows.patience import BrokerUnavailable
+from flows.hop.running import DONE, run_command
+from flows.hop.target import Copy
+from flows.hop.watch import HopWatch
+from flows.log import log
 from flows.rekey.topics import Route, check_route, prepare_target
 from flows.rekey.user_key import key_reader
 from flows.stop import StopFlag
-from flows.topics import UnfitTopics
 
-DONE, FAILED, UNFIT = 0, 1, 2
 PARTITIONER_DEFAULT = "murmur2_random"
 
 
@@ -33,12 +30,10 @@ def rekey(
     settings: Settings, route: Route, *, group: str | None, partitioner: str | None, until_end: bool
 ) -> int:
     """Copy until asked to stop, or to the present end of the topic; answer the exit code."""
-    take_over_logging()
-    stop = StopFlag()
-    stop.listen()
     group = group or f"{settings.group}.rekey.{route.source}.{route.target}"
     partitioner = partitioner or settings.kafka.get("partitioner", PARTITIONER_DEFAULT)
-    try:
+
+    def carry(stop: StopFlag, watch: HopWatch) -> int:
         check_route(route, settings.topics)
         # What waits is the hop: it goes back to what is committed, since a transaction must not stay open.
         readers = open_readers(settings, Patience(wait_s=0.0, pause_s=0.0), [route.target])
@@ -56,19 +51,12 @@ def rekey(
         ends = Ends(route.source, route.target, group, partitioner, target.bytes_max)
         field_map, read_framed = settings.topics.formats.get(route.target), readers.get(route.target)
         user_of = key_reader(field_map, settings.event_bytes_max, read_framed)
-        hop = Hop("rekey", settings.kafka, ends, stop, partial(keyed_by_user, user_of))
+        hop = Hop("rekey", settings.kafka, ends, stop, partial(keyed_by_user, user_of), watch)
         stop.is_running = True
         hop.run(until_end=until_end)
         return DONE
-    except RegistryUnusable as error:
-        log("error", "registry.refused", error=error)
-        return UNFIT
-    except UnfitTopics as error:
-        log("error", "topics.refused", error=error)
-        return UNFIT
-    except (BrokerUnavailable, CopyGap, CopyRefused, KafkaException, RegistryUnavailable, Stuck) as error:
-        log("error", "rekey.failed", error=said(error))
-    return FAILED
+
+    return run_command("rekey", settings, carry, until_end=until_end)
 
 
 def keyed_by_user(user_of: Callable[[Any], bytes | None], messages: Sequence[Message]) -> Iterator[Copy]:

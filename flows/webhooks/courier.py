@@ -278,6 +278,9 @@ class Courier:
         name = self._endpoint.name
         oldest_ms = self._lanes.oldest_stored_ms()
         age_ms = 0 if oldest_ms is None else max(0, self._clock.wall_ms() - oldest_ms)
+        if (lag := self._reader.lag()) is not None:
+            self._metrics.lag_messages.labels(name).set(lag)
+        self._metrics.owned_partitions.labels(name).set(len(self._ledger.partitions))
         self._metrics.pending.labels(name).set(len(self._lanes))
         self._metrics.oldest_pending_seconds.labels(name).set(age_ms / 1000)
         self._metrics.disabled.labels(name).set(bool(self._disabled))

@@ -24,10 +24,14 @@ class _Account:
     told: Mark | None
     open: OrderedDict[int, Delivery] = field(default_factory=OrderedDict)
 
+    @property
+    def offset(self) -> int:
+        return next(iter(self.open), self.position)
+
     def mark(self, partition: int, note_size_max: int) -> Mark:
-        offset = next(iter(self.open), self.position)
         end = max(self.position, self.before.until)
-        return Mark(partition, offset, write_note(offset, end, self._still_open(), note_size_max))
+        note = write_note(self.offset, end, self._still_open(), note_size_max)
+        return Mark(partition, self.offset, note)
 
     def _still_open(self) -> Iterator[tuple[int, Tried | None]]:
         for offset, one in self.open.items():
@@ -47,6 +51,10 @@ class Ledger:
     def partitions(self) -> list[int]:
         """List the partitions that are ours."""
         return sorted(self._accounts)
+
+    def offsets(self) -> dict[int, int]:
+        """Answer, for each of our partitions, the offset before which all is settled."""
+        return {partition: account.offset for partition, account in self._accounts.items()}
 
     def begin(self, marks: Iterable[Mark]) -> None:
         """Start over with these partitions, and no others."""

@@ -20,6 +20,12 @@ class WebhookMetrics:
         self.failed = self._counter("failed", "Attempts that failed, by class.", "class")
         self.parked = self._counter("parked", "Changes that were given up and parked, by reason.", "reason")
         self.lost = self._counter("lost", "Messages that Kafka deleted before they were read.")
+        self.lag_messages = self._gauge(
+            "lag_messages", "Messages from the oldest that is not settled to the ends of our partitions."
+        )
+        self.owned_partitions = self._gauge(
+            "owned_partitions", "Partitions that the group has given this process."
+        )
         self.pending = self._gauge("pending", "Changes that were read and are not settled.")
         self.oldest_pending_seconds = self._gauge(
             "oldest_pending_seconds",
@@ -32,8 +38,10 @@ class WebhookMetrics:
             self._begin(endpoint)
 
     def _begin(self, endpoint: str) -> None:
-        for metric in (self.delivered, self.filtered, self.lost, self.pending, self.disabled):
-            metric.labels(endpoint)
+        for counter in (self.delivered, self.filtered, self.lost):
+            counter.labels(endpoint)
+        for gauge in (self.lag_messages, self.owned_partitions, self.pending, self.disabled):
+            gauge.labels(endpoint)
         self.oldest_pending_seconds.labels(endpoint)
         for failure in FAILURES:
             self.failed.labels(endpoint, failure)

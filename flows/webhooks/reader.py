@@ -14,6 +14,7 @@ from flows.webhooks.notes import NOTE_SIZE_MAX
 
 ATTEMPT_S = 5.0
 BROKER_WAIT_S = 60.0
+END_WAIT_S = 0.5
 DEFAULTS: dict[str, str | int] = {"queued.max.messages.kbytes": 4_096}
 """Read ahead little: what an endpoint takes an hour for must not lie in memory."""
 FIXED: dict[str, str | bool] = {
@@ -107,9 +108,26 @@ class ChangeReader:
                 if not self._is_shorter(error.args[0]):
                     return
 
+    def lag(self) -> int | None:
+        """Count the messages from the oldest that is not settled to the end; None when no broker answers."""
+        try:
+            settled = self._ledger.offsets().items()
+            return sum(max(0, self._end(partition) - offset) for partition, offset in settled)
+        except KafkaException:
+            return None
+
     def leave(self) -> None:
         """Leave the group, so that others take over at once."""
         self._consumer.close()
+
+    def _end(self, partition: int) -> int:
+        """Answer what the last fetch said; what is paused is not fetched, and costs a round trip more."""
+        spot = TopicPartition(self._topic, partition)
+        _, end = self._consumer.get_watermark_offsets(spot, cached=True)
+        if self._is_paused:
+            _, asked = self._consumer.get_watermark_offsets(spot, END_WAIT_S)
+            end = max(end, asked)  # The embedded broker leaves out the last batch.
+        return int(end)
 
     def _on_commit(self, error: KafkaError | None, committed: list[TopicPartition]) -> None:
         failed = error or next((one.error for one in committed if one.error), None)

@@ -12,13 +12,13 @@ from flows.connection import Admin
 from flows.log import log, take_over_logging
 from flows.measure import program_version
 from flows.patience import BrokerUnavailable
+from flows.serving import serve_as_set
 from flows.stop import StopFlag
 from flows.topics import UnfitTopics, create_topics, partition_counts
 from flows.webhooks.courier import Courier, Route
 from flows.webhooks.metrics import WebhookMetrics
 from flows.webhooks.request import Poster
 from flows.webhooks.retry_plan import RetryPlan
-from sinks.http import serve
 
 LIVE_WITHIN_MS = 120_000
 LOOK_S = 0.2
@@ -33,25 +33,13 @@ def deliver(settings: Settings, endpoints: Sequence[Endpoint]) -> int:
     clock = SystemClock()
     metrics = WebhookMetrics(settings.prefix, program_version(), [one.name for one in endpoints])
     couriers: dict[str, Courier] = {}
-    try:
-        server = serve(
-            settings.http.host,
-            settings.http.port,
-            metrics.registry,
-            live=lambda: all(
-                clock.monotonic_ms() - one.beat_ms < LIVE_WITHIN_MS for one in couriers.values()
-            ),
-            ready=lambda: bool(couriers) and all(one.is_ready for one in couriers.values()),
-        )
-    except OSError as error:
-        address = f"{settings.http.host}:{settings.http.port}"
-        log(
-            "error",
-            "http.refused",
-            address=address,
-            error=error,
-            remedy="set http.port, one for each process",
-        )
+    server = serve_as_set(
+        settings,
+        metrics.registry,
+        live=lambda: all(clock.monotonic_ms() - one.beat_ms < LIVE_WITHIN_MS for one in couriers.values()),
+        ready=lambda: bool(couriers) and all(one.is_ready for one in couriers.values()),
+    )
+    if server is None:
         return FAILED
     try:
         prepare_topics(settings)

@@ -17,7 +17,8 @@ from typing import Any, Self
 import yaml
 from confluent_kafka import Producer
 
-from flows.dev.child import Child
+from flows.dev.child import Child, free_port
+from flows.dev.worker_metrics import fetch_metrics
 from tests.conftest import REPOSITORY
 from tests.integration.outcome import Broker, read_all
 from tests.integration.worker_process import QUICK_GROUP
@@ -33,9 +34,12 @@ class HopProcess:
     """One `tierwise rekey`, or another command that carries messages from topic to topic; it dies with the test."""
 
     def __init__(self, name: str, settings: Path, *options: str) -> None:
+        self._name = name
+        self.port = free_port()
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
+        env |= {"PYTHONPATH": str(REPOSITORY), "TIERWISE_HTTP__PORT": str(self.port)}
         command = [sys.executable, "-m", "flows.cli", name, "--settings", str(settings), *options]
-        self.child = Child(name, command, env | {"PYTHONPATH": str(REPOSITORY)})
+        self.child = Child(name, command, env)
 
     @property
     def log(self) -> str:
@@ -66,6 +70,11 @@ class HopProcess:
         """Count the partitions it was given last."""
         found = re.findall(r"event=partitions.assigned .*owns=(\S+)", self.log)
         return 0 if not found or found[-1] == "none" else len(found[-1].split(","))
+
+    def metric(self, name: str) -> float:
+        """Give one metric, named without prefix and command; 0 while there is none."""
+        found = fetch_metrics(self.port) or {}
+        return next((value for full, value in found.items() if full.endswith(f"_{self._name}_{name}")), 0.0)
 
     def counts(self) -> dict[str, int]:
         """Read the counts of its last line."""

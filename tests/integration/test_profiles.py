@@ -120,6 +120,36 @@ def test_profiles__survives_kills(one_topic: Bench, settings: Path) -> None:
     assert_is_what_the_store_says(one_topic, newest(one_topic))
 
 
+def test_profiles__tells_how_far_it_is(one_topic: Bench, settings: Path) -> None:
+    """What was read and written is counted once it is committed; without a store all that it owns stays behind."""
+    messages = story(events=500, users=60, seed=12)
+    with WorkerProcess(one_topic.settings) as worker:
+        one_topic.wait_done(worker.wait_ready(), one_topic.sender.send(messages))
+        assert worker.stop() == 0
+    changes = len(read_all(one_topic.kafka, one_topic.topics.changes))
+    with HopProcess("profiles", at_no_store(settings)) as process:
+        process.wait_until(lambda: process.metric("lag_messages") == changes)
+        process.wait_until(lambda: process.metric("undone_total") > 0)
+        assert (process.metric("read_total"), process.metric("written_total")) == (0, 0)
+        assert process.wait_end() == 1
+        assert "event=profiles.failed" in process.log
+        assert "redis://127.0.0.1:1: Error 111" in process.log
+    with HopProcess("profiles", settings) as process:
+        process.wait_until(lambda: process.metric("read_total") == changes)
+        process.wait_until(lambda: process.metric("lag_messages") == 0)
+        assert process.metric("owned_partitions") == one_topic.topics.partitions
+        assert process.metric("written_total") >= len(one_topic.observed().profiles)
+        assert process.stop() == 0, process.log
+
+
+def at_no_store(settings: Path) -> Path:
+    """Write the same settings with a store that is not there."""
+    content = json.loads(settings.read_text(encoding="utf-8")) | {"redis": {"url": "redis://127.0.0.1:1"}}
+    path = settings.with_name("no-store.json")
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
 def test_profiles__begins_with_the_store(one_topic: Bench, settings: Path) -> None:
     """Where the changes of old are deleted, all users are taken from the store, cold ones too; but only at first."""
     messages = story(events=1_000, users=120, seed=10)
@@ -146,16 +176,16 @@ def test_profiles__says_when_it_was_stopped_half_way(
         one_topic.wait_done(worker.wait_ready(), one_topic.sender.send(story(events=100, users=20, seed=11)))
         assert worker.stop() == 0
     monkeypatch.setattr(StopFlag, "listen", lambda self: setattr(self, "is_set", True))
-    assert main(["profiles", "--settings", str(settings), "--from-store"]) == 1
+    assert main(["profiles", "--settings", str(settings), "--from-store", "--until-end"]) == 1
     assert "event=topic.half_filled" in capsys.readouterr().err
     assert newest(one_topic) == {}
 
 
 def test_profiles__refuses_a_topic_that_is_not_its_own(one_topic: Bench, settings: Path) -> None:
     """Nothing is written into an input topic, and without a change topic there is nothing to follow."""
-    assert main(["profiles", "--settings", str(settings), "--to", one_topic.inputs[0]]) == 2
+    assert main(["profiles", "--settings", str(settings), "--to", one_topic.inputs[0], "--until-end"]) == 2
     nowhere = settings.with_name("nowhere.json")
     content = json.loads(settings.read_text(encoding="utf-8"))
     content["topics"]["changes"] = f"{one_topic.prefix}.nowhere"
     nowhere.write_text(json.dumps(content), encoding="utf-8")
-    assert main(["profiles", "--settings", str(nowhere)]) == 2
+    assert main(["profiles", "--settings", str(nowhere), "--until-end"]) == 2

@@ -44,6 +44,8 @@ def test_webhooks__each_wanted_change_arrives_once_signed_and_in_order(hooks: Ho
             process.wait_until(lambda: len(all_of_it.calls) >= 204 and len(some.calls) >= 201)
             process.wait_until(lambda: process.metric("delivered_total") == 405)
             assert process.metric("filtered_total") == 3 + 3 + 3
+            process.wait_until(lambda: process.metric("lag_messages") == 0)
+            assert process.metric("owned_partitions") == 2 * hooks.topics.partitions
             assert process.stop() == 0, process.log
     assert sorted(all_of_it.ids) == sorted([*ids, *others, *ups])
     assert sorted(some.ids) == sorted([*ids, *ups])
@@ -217,6 +219,22 @@ def test_webhooks__all_that_waits_goes_when_an_endpoint_is_back(hooks: Hooks) ->
             assert "event=endpoint.recovered" in process.log
     assert Counter(receiver.ids)["bad:1"] == 2
     assert hooks.parked_ids() == []
+
+
+def test_webhooks__says_how_far_it_is_behind(hooks: Hooks) -> None:
+    """What waits here and what waits in Kafka is its lag, also while it reads no more."""
+    with Receiver(lambda _: (500, {})) as receiver:
+        hooks.write({"one": receiver.settings()}, retry_plan=["0s", "1h"], pending_max=10)
+        hooks.publish(*(f"u{number}" for number in range(40)))
+        with hooks.run() as process:
+            process.wait_until(lambda: process.metric("failed_total") >= 10)
+            process.wait_until(lambda: process.metric("lag_messages") == 40)
+            for number in range(40):
+                hooks.publish(f"v{number}")
+            # The embedded broker does not tell of the last batch of a partition.
+            process.wait_until(lambda: process.metric("lag_messages") >= 80 - hooks.topics.partitions)
+            assert process.metric("pending") < 40
+            assert process.stop() == 0, process.log
 
 
 def test_webhooks__a_name_that_leads_inside_is_refused(hooks: Hooks) -> None:

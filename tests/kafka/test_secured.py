@@ -91,7 +91,7 @@ def test_secured__the_commands_say_why_they_are_refused(
     """Commands that read Kafka name the refusal too, not only that nobody answered."""
     settings = ["--settings", str(write(one_topic, kafka, password=WRONG))]
     assert "SASL authentication error" in error_of(["dead-letters", "list", *settings], capsys)
-    copy = ["rekey", "--from", one_topic.topics.orders, "--to", f"{one_topic.prefix}.copy"]
+    copy = ["rekey", "--from", one_topic.topics.orders, "--to", f"{one_topic.prefix}.copy", "--until-end"]
     assert "SASL authentication error" in error_of([*copy, *settings], capsys)
 
 

@@ -1,6 +1,7 @@
 """All metrics, each observed once. This file makes them, and lists their names, types and labels."""
 
 import numpy as np
+from prometheus_client import CollectorRegistry
 
 from scoring.events import LadderChange
 from sinks.metrics import Metrics
@@ -33,10 +34,10 @@ def observed_metrics() -> Metrics:
     return metrics
 
 
-def served(metrics: Metrics) -> dict[str, tuple[str, frozenset[str]]]:
+def served(registry: CollectorRegistry) -> dict[str, tuple[str, frozenset[str]]]:
     """Answer type and labels of each metric, by the name that queries use."""
     found = {}
-    for family in metrics.registry.collect():
+    for family in registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert family.samples, name
         found[name] = family.type, frozenset(family.samples[0].labels) - {"le"}

@@ -86,7 +86,7 @@ def test_queries__keep_to_the_chosen_job(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_queries__ask_for_metrics_and_labels_that_exist(name: str) -> None:
     """Every name is served or recorded, with every label that is asked for."""
-    known = served(observed_metrics())
+    known = served(observed_metrics().registry)
     names = {f"{one}{part}" for one in known for part in ("", "_bucket", "_count", "_sum")}
     recorded = set(re.findall(r"record: (\S+)", RULES.read_text(encoding="utf-8")))
     for query in queries(name):

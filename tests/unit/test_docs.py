@@ -14,6 +14,7 @@ from config.policy_file import load_policy, parse_policy
 from config.schema_check import schema
 from config.settings import read_settings
 from config.yaml_file import read_document
+from flows.hop.watch import HopWatch
 from flows.webhooks.metrics import WebhookMetrics
 from scoring.events import DeadLetter, Envelope, LadderChange, Reason
 from scoring.state import CAUSES
@@ -279,6 +280,7 @@ def test_documents__metrics_that_they_name_exist() -> None:
     families = [
         *Metrics("tierwise").registry.collect(),
         *WebhookMetrics("tierwise", "1", ["one"]).registry.collect(),
+        *HopWatch("tierwise", "profiles", "1").registry.collect(),
     ]
     served = {name for family in families for name in (family.name, f"{family.name}_total")}
     for path in DOCUMENTS:

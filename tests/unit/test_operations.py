@@ -9,6 +9,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
+from flows.hop.watch import HopWatch
 from sinks.metrics import Metrics
 from tests.prometheus_tools import needed_program
 from tests.unit.docs_examples import ROOT, text_of
@@ -45,6 +46,15 @@ def expectations() -> list[dict[str, Any]]:
     return [one for case in cases for one in case["alert_rule_test"]]
 
 
+def described(heading: str) -> dict[str, tuple[str, frozenset[str]]]:
+    """Answer type and labels of each metric in the table under a heading."""
+    table = text_of(PAGE).partition(f"## {heading}")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| .+ \|$", table, re.M)
+    shown = {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
+    assert len(rows) == len(shown)
+    return shown
+
+
 def run(*command: str | Path, text: bytes | None = None) -> None:
     """Run a program that has to be content."""
     done = subprocess.run(command, input=text, capture_output=True, timeout=120, check=False)
@@ -53,11 +63,12 @@ def run(*command: str | Path, text: bytes | None = None) -> None:
 
 def test_operations_page__describes_every_metric(metrics: Metrics) -> None:
     """Each metric has a row with its type and its labels, and no row is of a metric that is gone."""
-    table = text_of(PAGE).partition("## Every metric")[2].partition("\n## ")[0]
-    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (.*?) ?\| .+ \|$", table, re.M)
-    shown = {name: (kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
-    assert len(rows) == len(shown)
-    assert shown == served(metrics)
+    assert described("Every metric") == served(metrics.registry)
+
+
+def test_operations_page__describes_what_stands_beside_the_workers() -> None:
+    """So has each metric of the commands that carry messages."""
+    assert described("Metrics beside the workers") == served(HopWatch("tierwise", "profiles", "1").registry)
 
 
 def test_operations_page__says_for_each_alert_what_to_do() -> None:
@@ -75,7 +86,7 @@ def test_rules__ask_for_metrics_that_exist(metrics: Metrics) -> None:
     """Every name in a rule is served, or recorded by a rule."""
     text = RULES.read_text(encoding="utf-8")
     recorded = set(re.findall(r"record: (\S+)", text))
-    names = set(served(metrics))
+    names = set(served(metrics.registry))
     names |= {f"{name}_{part}" for name in names for part in ("bucket", "count")}
     for rule in re.findall(r"expr: (.+?)(?=\n +(?:for|labels|-|#)|\n\n|\Z)", text, re.S):
         assert not set(re.findall(r"(?<![\w:])tierwise_\w+", rule)) - names, rule
@@ -91,7 +102,8 @@ def test_rules__every_alert_has_a_firing_and_a_silent_case() -> None:
 
 def test_promtool__finds_nothing_wrong_with_the_metrics(promtool: str, metrics: Metrics) -> None:
     """Names, units and help texts are as Prometheus wants them."""
-    run(promtool, "check", "metrics", text=generate_latest(metrics.registry))
+    for registry in (metrics.registry, HopWatch("tierwise", "profiles", "1").registry):
+        run(promtool, "check", "metrics", text=generate_latest(registry))
 
 
 def test_promtool__accepts_the_rules(promtool: str) -> None:
