@@ -12,6 +12,7 @@ KEY_BYTES_MAX = 1_024
 ATTEMPT = "attempt"
 ORIGINAL_SIZE = "original_size"
 _DIGITS_MAX = 9
+Headers = list[tuple[str, bytes | None]]
 
 
 def entry_of(dead_letter: DeadLetter, failed_at_ms: int) -> OutboxEntry:
@@ -47,13 +48,18 @@ def attempt_in(headers: Iterable[tuple[str, bytes | None]]) -> int:
     return int(text) if text and len(text) <= _DIGITS_MAX and text.isdigit() else 0
 
 
-def headers_of(message: Any) -> list[tuple[str, bytes | None]]:
+def headers_of(message: Any) -> Headers:
+    """Answer the headers of a message from Kafka; none when one of their names is not UTF-8. Ask once a message."""
+    return readable_headers(message) or []
+
+
+def readable_headers(message: Any) -> Headers | None:
     """
-    Answer the headers of a message from Kafka; none when one of their names is not UTF-8.
+    Answer the headers of a message from Kafka; None when one of their names is not UTF-8.
 
     To be asked once a message: the second time confluent-kafka gives such a name as a null pointer.
     """
     try:
         return message.headers() or []
     except (SystemError, UnicodeError):  # What confluent-kafka makes of such a name.
-        return []
+        return None

@@ -4,9 +4,8 @@ This file runs `tierwise rekey`: it copies a topic, each message keyed by its `u
 A dataflow of one stage: read, key, write, all in one transaction. It needs neither the engine nor the store.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
 
 from confluent_kafka import Message
 
@@ -20,8 +19,9 @@ from flows.hop.target import Copy
 from flows.hop.watch import HopWatch
 from flows.log import log
 from flows.rekey.topics import Route, check_route, prepare_target
-from flows.rekey.user_key import key_reader
+from flows.rekey.user_key import UserOf, key_reader
 from flows.stop import StopFlag
+from sinks.dead_letters import readable_headers
 
 PARTITIONER_DEFAULT = "murmur2_random"
 
@@ -59,22 +59,38 @@ def rekey(
     return run_command("rekey", settings, carry, until_end=until_end)
 
 
-def keyed_by_user(user_of: Callable[[Any], bytes | None], messages: Sequence[Message]) -> Iterator[Copy]:
+def keyed_by_user(user_of: UserOf, messages: Sequence[Message]) -> Iterator[Copy]:
     """
     Give each message its user's key.
 
-    One that nobody can be made out of is the worker's to set aside; it goes where it would.
+    One that nobody can be made out of is the worker's to set aside; it goes where it would. One with a header
+    whose name is not UTF-8 goes without headers: confluent-kafka cannot give them to us, nor to the worker.
 
     Raises:
         NotTranslated: a message needs a schema, and the registry that has it is away.
     """
+    bare: list[Message] = []
     for message in messages:
+        value, headers = message.value(), readable_headers(message)
         try:
-            user_id = user_of(message)
+            user_id = user_of(value, headers or [])
         except RegistryRefused:
             raise
         except RegistryUnavailable as error:
             raise NotTranslated from error
         kind = "kept_their_key" if user_id is None else "keyed_by_user"
+        if headers is None:
+            kind = "without_headers"
+            bare.append(message)
         key = message.key() if user_id is None else user_id
-        yield Copy(message, key, message.value(), message.headers(), kind)
+        yield Copy(message, key, value, headers, kind)
+    if bare:
+        log(
+            "warn",
+            "headers.dropped",
+            reads=bare[0].topic(),
+            partition=bare[0].partition(),
+            offset=bare[0].offset(),
+            messages=len(bare),
+            why="the name of a header is not UTF-8",
+        )

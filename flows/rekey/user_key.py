@@ -1,7 +1,6 @@
 """Whose event a message is. This file reads the user id and nothing else, as the worker would read it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -11,6 +10,9 @@ from flows.formats.conversion import Converter
 from flows.formats.framed.conversion import FramedConverter
 from flows.formats.framed.reading import Read
 from scoring.wire import USER_ID_BYTES_MAX, parse
+from sinks.dead_letters import Headers
+
+UserOf = Callable[[bytes | None, Headers], bytes | None]
 
 
 class _Whose(msgspec.Struct):
@@ -20,11 +22,9 @@ class _Whose(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Whose)
 
 
-def key_reader(
-    field_map: FieldMap | None, event_bytes_max: int, read_framed: Read | None = None
-) -> Callable[[Any], bytes | None]:
+def key_reader(field_map: FieldMap | None, event_bytes_max: int, read_framed: Read | None = None) -> UserOf:
     """
-    Answer what reads the user id of Kafka's messages in a format; None is the native one.
+    Answer what reads the user id of values and headers in a format; None is the native one.
 
     Args:
         read_framed: reads them where a Schema Registry's serializers wrote them; what it raises for a registry
@@ -35,13 +35,8 @@ def key_reader(
     if read_framed:
         converter = FramedConverter(read_framed, mapped, event_bytes_max)
     if converter is None:
-        return lambda message: user_key(message.value())
-
-    def read(message: Any) -> bytes | None:
-        headers = (message.headers() or ()) if converter.reads_headers else ()
-        return user_key(converter.convert(message.value(), headers).value)
-
-    return read
+        return lambda value, _: user_key(value)
+    return lambda value, headers: user_key(converter.convert(value, headers).value)
 
 
 def user_key(value: bytes | None) -> bytes | None:

@@ -1,6 +1,7 @@
 """Tests of `tierwise rekey` on a real broker: what is copied, where to, in which order."""
 
 import random
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flows.rekey.topics import Route, prepare_target
 from flows.topics import UnfitTopics
 from tests.integration.outcome import read_all
 from tests.integration.rekey_process import Hop
+from tests.raw_headers import produce_with_raw_header
 
 NOON_MS = 1_767_268_800_000
 ODD = [
@@ -48,6 +50,37 @@ def test_rekey__changes_the_key_and_nothing_else(kafka: KafkaServer, prefix: str
         (one.key(), one.value(), one.headers(), one.timestamp()[1]) for one in read_all(kafka, hop.target)
     ]
     assert sorted(map(repr, found)) == sorted(map(repr, sent))
+
+
+def test_rekey__drops_headers_that_nobody_can_read_and_says_so(
+    kafka: KafkaServer, prefix: str, tmp_path: Path
+) -> None:
+    """A header whose name is not UTF-8 stops nothing: its message is copied without headers, in its place."""
+    hop = Hop(kafka, prefix, tmp_path)
+    create_topics(kafka.bootstrap, [hop.source], 1)
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    events = [b'{"user_id": "u1", "n": %d}' % number for number in range(4)]
+    for number, event in enumerate(events):
+        if number in (1, 2):
+            produce_with_raw_header(producer, hop.source, 0, event, b"caf\xe9")
+        else:
+            producer.produce(hop.source, event, headers=[("caf\u00e9", b"value")], partition=0)
+    assert producer.flush(10) == 0
+    with hop.rekey("--until-end") as process:
+        assert process.wait_end() == 0, process.log
+        assert process.counts() | {"transactions": 0} == {
+            "read": 4,
+            "keyed_by_user": 2,
+            "without_headers": 2,
+            "transactions": 0,
+            "undone": 0,
+        }
+        (line,) = re.findall(r"event=headers.dropped .*", process.log)
+        assert f"reads={hop.source} partition=0 offset=1 messages=2" in line
+    copies = read_all(kafka, hop.target)
+    assert [(one.key(), one.value()) for one in copies] == [(b"u1", event) for event in events]
+    good = [("caf\u00e9", b"value")]
+    assert [one.headers() or [] for one in copies] == [good, [], [], good]
 
 
 def test_rekey__joins_users_with_topics_of_other_producers(

@@ -13,6 +13,7 @@ from tests.integration.test_rekey import (
     test_rekey__changes_the_key_and_nothing_else,
     test_rekey__copies_a_backlog_by_time,
     test_rekey__does_not_begin_in_the_middle,
+    test_rekey__drops_headers_that_nobody_can_read_and_says_so,
     test_rekey__joins_users_with_topics_of_other_producers,
 )
 from tests.kafka.broker import ApacheKafka
@@ -21,6 +22,7 @@ __all__ = [
     "test_rekey__changes_the_key_and_nothing_else",
     "test_rekey__copies_a_backlog_by_time",
     "test_rekey__does_not_begin_in_the_middle",
+    "test_rekey__drops_headers_that_nobody_can_read_and_says_so",
     "test_rekey__joins_users_with_topics_of_other_producers",
 ]
 

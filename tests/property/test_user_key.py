@@ -4,7 +4,6 @@ import json
 import random
 
 import pytest
-from confluent_kafka import Message
 
 from flows.rekey.user_key import key_reader, user_key
 from scoring.wire import WireEvent, WireReader
@@ -59,7 +58,7 @@ def test_key_reader__is_the_workers_user_in_every_format(golden: Golden) -> None
     values = [golden.value, *mutants(golden)]
     decoded = decode(values, shipped(golden.format), [golden.headers] * len(values))
     read = key_reader(shipped(golden.format), 65_536)
-    keys = [read(Message(topic="t", value=value, headers=list(golden.headers))) for value in values]
+    keys = [read(value, list(golden.headers)) for value in values]
     assert keys[0] == b"u-2041"
     assert {
         key for row, key in enumerate(keys) if not decoded.fate[row] and key != decoded.user(row)
