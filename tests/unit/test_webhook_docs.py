@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
@@ -93,6 +94,18 @@ def test_page__shows_the_plan_that_is_the_default() -> None:
     assert read_settings(ROOT / "docs" / "no-such-file.yaml", {})[0].redacted()["webhooks"]["retry_plan"] == [
         *RETRY_PLAN
     ]
+
+
+def test_page__pace_is_that_of_the_result() -> None:
+    """What one process delivers is quoted as the committed medians."""
+    result = json.loads((ROOT / "benchmarks/results/webhooks.json").read_text(encoding="utf-8"))
+    shares, paces = result["share_of_client"], result["per_s"]
+    service, client, kept_open = (median(paces[name]) for name in ("service", "client", "kept_open"))
+    share = f"{median(shares):.2f} times ({min(shares):.2f} to {max(shares):.2f} in {len(shares)} rounds)"
+    page = text_of(PAGE)
+    assert share in page
+    assert f"{service:,.0f} a second" in page
+    assert f"sends {kept_open / client:.1f} times as many" in page
 
 
 def test_page__describes_every_metric_reason_and_failure() -> None:
