@@ -1,6 +1,18 @@
 """The page for whoever is on call: is it fresh, is it complete, where is the bottleneck. This file describes it."""
 
-from config.grafana.panels import GREEN, RED, YELLOW, Dashboard, Query, Row, areas, lines, quantiles, stat
+from config.grafana.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    Dashboard,
+    Query,
+    Row,
+    areas,
+    lines,
+    once,
+    quantiles,
+    stat,
+)
 
 _ZERO_IS_GOOD = ((None, GREEN), (1, RED))
 _LATE = ((None, GREEN), (2.5, YELLOW), (60, RED))
@@ -69,7 +81,7 @@ _FRESH = Row(
             "Oldest message missing, by partition",
             "One partition alone: it is hot, or it waits for another topic. All of them: Redis, load, or a stop.",
             "s",
-            Query("max by (topic, shard) (tierwise_lag_seconds{SHARD})", "{{topic}} {{shard}}"),
+            Query(once("tierwise_lag_seconds{SHARD}", "topic"), "{{topic}} {{shard}}"),
         ),
         lines(
             "Pace of the error budget",
@@ -105,7 +117,7 @@ _COMPLETE = Row(
             "Partitions stopped",
             "Topic partitions of which nothing is read, because their sender is broken (`dead_letter_limit`).",
             "short",
-            "sum(tierwise_partition_stopped{SHARD})",
+            f"sum({once('tierwise_partition_stopped{SHARD}', 'topic')})",
             *_ZERO_IS_GOOD,
         ),
         stat(
@@ -130,7 +142,7 @@ _COMPLETE = Row(
             "Deadlines behind",
             "At most so many users stand on a rung that time has taken. Those of the last 5 s are normal.",
             "short",
-            "sum(tierwise_deadlines_behind{SHARD})",
+            f"sum({once('tierwise_deadlines_behind{SHARD}')})",
         ),
         areas(
             "What became of the messages",
@@ -160,7 +172,7 @@ _COMPLETE = Row(
             "Changes waiting for Kafka",
             "Durable in Redis and not confirmed by Kafka. At 100,000 reading stops.",
             "short",
-            Query("sum by (shard) (tierwise_outbox_pending{SHARD})", "{{shard}}"),
+            Query(once("tierwise_outbox_pending{SHARD}"), "{{shard}}"),
         ),
     ),
 )
@@ -174,7 +186,7 @@ _BOTTLENECK = Row(
             "mps",
             Query(
                 "clamp_min(sum(rate(tierwise_messages_consumed_total{SHARD}[$__rate_interval]))"
-                " + sum(deriv(tierwise_lag_messages{SHARD}[$__rate_interval])), 0)",
+                f" + sum({once('deriv(tierwise_lag_messages{SHARD}[$__rate_interval])', 'topic')}), 0)",
                 "arriving",
             ),
             Query("sum(rate(tierwise_messages_consumed_total{SHARD}[$__rate_interval]))", "scored"),
@@ -200,7 +212,7 @@ _BOTTLENECK = Row(
             "Backlog",
             "Messages in Kafka that the store lacks. One topic of a partition alone: the other one holds it back.",
             "short",
-            Query("sum by (topic, shard) (tierwise_lag_messages{SHARD})", "{{topic}} {{shard}}"),
+            Query(once("tierwise_lag_messages{SHARD}", "topic"), "{{topic}} {{shard}}"),
         ),
         lines(
             "On the way to the store",

@@ -115,6 +115,15 @@ def areas(title: str, description: str, unit: str, *queries: Query, width: int =
     return Panel("timeseries", title, description, unit, queries, width, stacked=True)
 
 
+def once(gauge: str, *labels: str) -> str:
+    """
+    Ask for a gauge of a shard, or of a shard and more, whoever shows it.
+
+    A shard that moves is shown by both of its workers, until the old one is scraped again.
+    """
+    return f"max by ({', '.join((*labels, 'shard'))}) ({gauge})"
+
+
 def quantiles(histogram: str) -> tuple[Query, ...]:
     """Ask for median, 95th and 99th percentile of a histogram, all workers together."""
     rate = f"sum by (le) (rate({histogram}_bucket{{JOB}}[$__rate_interval]))"

@@ -1,13 +1,22 @@
 """The page for whoever runs the shop's programmes: who stands where, and who moves. This file describes it."""
 
-from config.grafana.panels import Dashboard, Panel, Query, Row, Variable, areas, lines, stat
+from config.grafana.panels import Dashboard, Panel, Query, Row, Variable, areas, lines, once, stat
 
+_USERS = f"sum({once('tierwise_shard_users{SHARD}')})"
+_IN_MEMORY = f"sum({once('tierwise_shard_users_in_memory{SHARD}')})"
 _LADDERS = "tierwise_rung_users{JOB}"
+_TAGS = 'tierwise_rung_users{SHARD, rung="on"}'
+
+
+def _rungs_of(ladder: str) -> str:
+    users = f'tierwise_rung_users{{SHARD, ladder="{ladder}"}}'
+    return f"sum by (rung) ({once(users, 'rung')})"
+
 
 _WHO = Row(
     "Who is there?",
     (
-        stat("Users", "Users that Redis has.", "short", "sum(tierwise_shard_users{SHARD})"),
+        stat("Users", "Users that Redis has.", "short", _USERS),
         stat(
             "New users",
             "Users whom Redis did not have before, within the time that is shown.",
@@ -24,7 +33,7 @@ _WHO = Row(
             "Users at rest",
             "Users whom only a message can move: time has nothing to take from them, and they left memory.",
             "short",
-            "sum(tierwise_shard_users{SHARD}) - sum(tierwise_shard_users_in_memory{SHARD})",
+            f"{_USERS} - {_IN_MEMORY}",
         ),
         stat(
             "Changes",
@@ -43,14 +52,14 @@ _WHO = Row(
             "Rungs of $ladder",
             "How many users stand on each rung of the chosen ladder.",
             "short",
-            Query('sum by (rung) (tierwise_rung_users{SHARD, ladder="$ladder"})', "{{rung}}"),
+            Query(_rungs_of("$ladder"), "{{rung}}"),
             width=12,
         ),
         lines(
             "Tags",
             "How many users have each tag.",
             "short",
-            Query('sum by (ladder) (tierwise_rung_users{SHARD, rung="on"})', "{{ladder}}"),
+            Query(f"sum by (ladder) ({once(_TAGS, 'ladder')})", "{{ladder}}"),
             width=12,
         ),
     ),
@@ -113,7 +122,7 @@ _MOVES = Row(
             "Deadlines behind",
             "At most so many users have a fall that is due on the clock, and not yet in event time.",
             "short",
-            Query("sum by (shard) (tierwise_deadlines_behind{SHARD})", "{{shard}}"),
+            Query(once("tierwise_deadlines_behind{SHARD}"), "{{shard}}"),
         ),
     ),
 )
@@ -135,7 +144,7 @@ _NEW_AND_SILENT = Row(
             "How many users stand on each rung of the ladder that follows silence;"
             " in the shipped policy that is `lifecycle`.",
             "short",
-            Query('sum by (rung) (tierwise_rung_users{SHARD, ladder="$silence"})', "{{rung}}"),
+            Query(_rungs_of("$silence"), "{{rung}}"),
         ),
         lines(
             "Going silent and coming back",
@@ -154,8 +163,8 @@ _NEW_AND_SILENT = Row(
             "Users in memory and at rest",
             "A worker holds the rows of those whom time can move; the others stay in Redis until they are heard of.",
             "short",
-            Query("sum(tierwise_shard_users_in_memory{SHARD})", "in memory"),
-            Query("sum(tierwise_shard_users{SHARD}) - sum(tierwise_shard_users_in_memory{SHARD})", "at rest"),
+            Query(_IN_MEMORY, "in memory"),
+            Query(f"{_USERS} - {_IN_MEMORY}", "at rest"),
             width=12,
         ),
         lines(

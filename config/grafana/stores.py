@@ -1,6 +1,18 @@
 """Redis and Kafka as the workers see them. This file describes the page."""
 
-from config.grafana.panels import GREEN, RED, YELLOW, Dashboard, Panel, Query, Row, lines, quantiles, stat
+from config.grafana.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    Dashboard,
+    Panel,
+    Query,
+    Row,
+    lines,
+    once,
+    quantiles,
+    stat,
+)
 
 _TROUBLE = ((None, GREEN), (1, RED))
 
@@ -93,7 +105,7 @@ _REDIS = Row(
             "How long ago Redis took the last commit of a shard. One where nothing happens makes none.",
             "s",
             Query(
-                "time() - max by (shard) (tierwise_last_commit_timestamp_seconds{SHARD})",
+                f"time() - {once('tierwise_last_commit_timestamp_seconds{SHARD}')}",
                 "{{shard}}",
             ),
         ),
@@ -141,7 +153,7 @@ _INPUT = Row(
             "Backlog",
             "Messages from the next offset in Redis to the end of the topic partition.",
             "short",
-            Query("sum by (topic, shard) (tierwise_lag_messages{SHARD})", "{{topic}} {{shard}}"),
+            Query(once("tierwise_lag_messages{SHARD}", "topic"), "{{topic}} {{shard}}"),
         ),
         lines(
             "Read",
@@ -180,7 +192,7 @@ _INPUT = Row(
             "Stopped",
             "1 while nothing is read of a topic partition because of its dead letters.",
             "short",
-            Query("max by (topic, shard) (tierwise_partition_stopped{SHARD})", "{{topic}} {{shard}}"),
+            Query(once("tierwise_partition_stopped{SHARD}", "topic"), "{{topic}} {{shard}}"),
         ),
     ),
 )
@@ -204,13 +216,13 @@ _OUTPUT = Row(
             "Outbox",
             "Entries in Redis that Kafka has not confirmed.",
             "short",
-            Query("sum by (shard) (tierwise_outbox_pending{SHARD})", "{{shard}}"),
+            Query(once("tierwise_outbox_pending{SHARD}"), "{{shard}}"),
         ),
         lines(
             "Oldest entry of the outbox",
             "For how long a worker has had the oldest entry that Kafka has not confirmed.",
             "s",
-            Query("max by (shard) (tierwise_outbox_oldest_seconds{SHARD})", "{{shard}}"),
+            Query(once("tierwise_outbox_oldest_seconds{SHARD}"), "{{shard}}"),
             width=12,
         ),
         lines(

@@ -45,12 +45,14 @@ class Stack:
             self._exits.close()
             raise
 
-    def start_worker(self) -> Child:
-        """Start a worker with the settings of this stack; it ends with the stack."""
+    def start_worker(self, http_port: int | None = None) -> Child:
+        """Start a worker with the settings of this stack, perhaps with a port of its own; it ends with the stack."""
         # What the operator exported for another tierwise must not reach this one.
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
         root = str(Path(flows.__file__).parents[1])
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [root, env.get("PYTHONPATH")]))
+        if http_port is not None:
+            env["TIERWISE_HTTP__PORT"] = str(http_port)
         command = [sys.executable, "-m", "flows.cli", "run", "--settings", str(self.settings_file)]
         worker = Child("worker", command, env)
         self._exits.callback(worker.stop, WORKER_STOP_DEADLINE_S)

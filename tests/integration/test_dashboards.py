@@ -9,7 +9,7 @@ import pytest
 
 from flows.dev.dashboards.board import Board, View, ask
 from flows.dev.dashboards.draw import look_at
-from flows.dev.dashboards.live import LiveShop
+from flows.dev.dashboards.live import DRILL, LiveShop
 from flows.dev.dashboards.picture import draw_page
 from flows.dev.dashboards.prometheus import JOB, PrometheusServer, Series
 from flows.dev.stack import PARTITIONS
@@ -27,7 +27,7 @@ PANELS = [(name, panel) for name, board in BOARDS.items() for panel in board.pan
 def prometheus() -> Iterator[PrometheusServer]:
     """Run a worker under load with a Prometheus that looks at it; skip where there is none, or in CI fail."""
     needed_program("prometheus")
-    with LiveShop(EVENTS, RATE, drill=True) as live:
+    with LiveShop(EVENTS, RATE, more_rules=DRILL) as live:
         yield live.prometheus
         live.check()
 

@@ -77,12 +77,15 @@ class PrometheusServer(Server):
             raise ValueError(f"{urllib.parse.unquote_plus(path)}: {refused.read().decode()}") from refused
 
 
-def start_prometheus(folder: Path, ports: Sequence[int], more_rules: Mapping[str, Any]) -> PrometheusServer:
+def start_prometheus(
+    folder: Path, jobs: Mapping[str, Sequence[int]], more_rules: Mapping[str, Any]
+) -> PrometheusServer:
     """
-    Start Prometheus with our rules; it looks every second at the workers on these ports of this machine.
+    Start Prometheus with our rules; it looks every second at the workers on some ports of this machine.
 
     Args:
         folder: for its files; to be kept while it runs.
+        jobs: the ports of each.
         more_rules: a group of rules besides ours.
     """
     program = shutil.which("prometheus")
@@ -94,11 +97,14 @@ def start_prometheus(folder: Path, ports: Sequence[int], more_rules: Mapping[str
         RULES.read_text(encoding="utf-8").replace("interval: 2m", "interval: 1s"), encoding="utf-8"
     )
     theirs.write_text(json.dumps({"groups": [more_rules]}), encoding="utf-8")
-    targets = [f"127.0.0.1:{port}" for port in ports]
+    scraped = [
+        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
+        for job, ports in jobs.items()
+    ]
     settings = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(ours), str(theirs)],
-        "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": targets}]}],
+        "scrape_configs": scraped,
     }
     (folder / "prometheus.yaml").write_text(json.dumps(settings), encoding="utf-8")
     port = free_port()
