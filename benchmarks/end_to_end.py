@@ -1,6 +1,6 @@
 """This file asks what one worker makes of a stream, next to what its consumer alone could deliver, in one run.
 
-python -m benchmarks.end_to_end [--events N] [--users N] [--rounds N] [--policy FILE] [--save FILE]
+python -m benchmarks.end_to_end [--events N] [--users N] [--locality NAME] [--rounds N] [--policy FILE] [--save FILE]
 
 The worker is the real service with its default guarantees: fenced commits to Valkey, outbox, change topic,
 metrics. The ceiling is a loop of consume() and value() over the same topics. Rounds alternate.
@@ -9,12 +9,10 @@ metrics. The ceiling is a loop of consume() and value() over the same topics. Ro
 import argparse
 import json
 import os
-import random
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,36 +20,16 @@ from typing import Any
 import redis
 from confluent_kafka import Consumer
 
+from benchmarks.generator import LOCALITIES, events
 from benchmarks.record import save_record
 from flows.dev.child import Child
 from flows.dev.embedded import create_topics
-from flows.dev.generator import CLICKSTREAM, ORDERS, Message
+from flows.dev.generator import CLICKSTREAM, ORDERS
 from flows.dev.load import Loader
 from flows.dev.stack import PARTITIONS, POLICY, Stack
 from sinks.keyspace import OFFSET, Keyspace
 
-SPAN_MS = 60_000
-SHARES = (("page_view", 88), ("add_to_cart", 10), ("order_paid", 2))
 DEADLINE_S = 120.0
-
-
-def events(count: int, users: int, end_ms: int) -> Iterator[Message]:
-    """Write events of about 180 bytes of uniformly drawn users over the minute before `end`."""
-    rng = random.Random(7)
-    names, weights = zip(*SHARES, strict=True)
-    kinds = rng.choices(names, weights, k=count)
-    for number, kind in enumerate(kinds):
-        at_ms = end_ms - SPAN_MS + SPAN_MS * number // count
-        user, item = f"u{rng.randrange(users):07d}", rng.randrange(50_000)
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at_ms // 1000)) + f".{at_ms % 1000:03d}Z"
-        text = (
-            f'{{"event_id":"e{number:010d}","user_id":"{user}","type":"{kind}","event_time":"{stamp}",'
-            f'"item_id":"i{item:06d}","category":"c{item % 40:02d}","channel":"app"'
-        )
-        if kind == "order_paid":
-            text += f',"order_id":"o{number:010d}","amount":"{rng.randrange(900, 90_000) / 100:.2f}"'
-        topic = ORDERS if kind == "order_paid" else CLICKSTREAM
-        yield Message(topic, user.encode(), (text + "}").encode(), at_ms)
 
 
 def consume_only(bootstrap: str, count: int) -> None:
@@ -163,6 +141,7 @@ def main() -> None:
     options.add_argument("--events", type=int, default=2_000_000)
     options.add_argument("--warm", type=int, default=1_000_000, help="of these events, before the clock runs")
     options.add_argument("--users", type=int, default=100_000)
+    options.add_argument("--locality", choices=LOCALITIES, default="uniform", help="how users are drawn")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--policy", type=Path, default=POLICY)
     options.add_argument("--save", type=Path)
@@ -173,7 +152,9 @@ def main() -> None:
         return
     with Stack() as stack:
         end_ms = time.time_ns() // 1_000_000
-        count = Loader(stack.kafka.bootstrap, events(chosen.events, chosen.users, end_ms)).run()
+        count = Loader(
+            stack.kafka.bootstrap, events(chosen.events, chosen.users, end_ms, chosen.locality)
+        ).run()
         ceilings, workers = [], []
         for number in range(1, chosen.rounds + 1):
             ceilings.append(ceiling(stack, count))

@@ -23,7 +23,8 @@ import redis
 from confluent_kafka import Producer
 
 from benchmarks.decode import FUTURE_TOLERANCE_MS
-from benchmarks.end_to_end import events, wait_for
+from benchmarks.end_to_end import wait_for
+from benchmarks.generator import events
 from config.policy_file import load_policy
 from flows.dev.generator import CLICKSTREAM, ORDERS, Message
 from flows.dev.stack import PARTITIONS, POLICY, PREFIX, Stack

@@ -13,7 +13,8 @@ from statistics import median
 
 from confluent_kafka import TopicPartition
 
-from benchmarks.end_to_end import cpu_seconds, events
+from benchmarks.end_to_end import cpu_seconds
+from benchmarks.generator import events
 from benchmarks.record import save_record
 from flows.dev.generator import CLICKSTREAM, ORDERS
 from flows.dev.load import Loader

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.end_to_end import events, wait_for
+from benchmarks.end_to_end import wait_for
+from benchmarks.generator import events
 from benchmarks.record import save_record
 from flows.dev.load import Loader
 from flows.dev.stack import PREFIX, Stack

@@ -18,7 +18,7 @@ from statistics import median
 import numpy as np
 
 from benchmarks.decode import FUTURE_TOLERANCE_MS, NOW_MS, POLICY, RUBBISH
-from benchmarks.end_to_end import events
+from benchmarks.generator import events
 from benchmarks.record import save_record
 from config.policy_file import load_policy
 from flows.clock import SystemClock
