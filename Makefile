@@ -10,7 +10,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-redis test-bounds test-image faults soak check bench lock clean
+.PHONY: help demo test test-kafka test-redis test-bounds test-image faults soak check bench bench-peers lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ check: $(READY)  ## Lint, format, types, import directions.
 bench: $(READY)  ## Measure one worker end to end.
 	$(BIN)/python -m benchmarks.end_to_end $(ARGS)
 
+# Each peer's packages go to .peers/, which no other target looks at; Java and Maven for those of the JVM.
+bench-peers: $(READY)  ## Measure what others make of the same stream: Bytewax, Flink, and so on.
+	$(BIN)/python -m benchmarks.peers.run $(ARGS)
+
 # uv, because it locks for all supported Pythons at once; hashes are the registry's own, no host is written.
 LOCK := uv pip compile --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links --quiet
@@ -68,7 +72,7 @@ lock:  ## Renew the pinned requirements (needs uv).
 	echo hatchling | $(LOCK) - -c requirements-dev.txt -o requirements-build.txt
 
 clean:  ## Remove what was set up and built here.
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .peers build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Older than a requirement file, or absent: set up anew. Only wheels, so that nothing unpinned is fetched to build.
 $(READY): requirements-dev.txt pyproject.toml

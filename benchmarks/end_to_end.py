@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,6 +22,7 @@ import redis
 from confluent_kafka import Consumer
 
 from benchmarks.generator import LOCALITIES, events
+from benchmarks.peers.servers import Servers
 from benchmarks.record import save_record
 from flows.dev.child import Child
 from flows.dev.embedded import create_topics
@@ -32,12 +34,12 @@ from sinks.keyspace import OFFSET, Keyspace
 DEADLINE_S = 120.0
 
 
-def consume_only(bootstrap: str, count: int) -> None:
+def consume_only(bootstrap: str, topics: Sequence[str], count: int) -> None:
     """Read everything with consume() and value(), and print the seconds it took, of the wall and of the CPU."""
     settings = {"bootstrap.servers": bootstrap, "group.id": f"ceiling-{os.getpid()}"}
     reading = {"auto.offset.reset": "earliest", "session.timeout.ms": 6000, "heartbeat.interval.ms": 1000}
     consumer = Consumer({**settings, **reading, "fetch.queue.backoff.ms": 5})
-    consumer.subscribe([CLICKSTREAM, ORDERS])
+    consumer.subscribe(list(topics))
     read, size, started_s, cpu_s = 0, 0, 0.0, 0.0
     while read < count:
         messages = consumer.consume(20_000, 0.1)
@@ -61,19 +63,25 @@ def cpu_seconds_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def score(stack: Stack, number: int, warm: int, count: int, policy: Path) -> dict[str, float]:
+def score(
+    stack: Stack | Servers,
+    prefix: str,
+    warm: int,
+    count: int,
+    policy: Path,
+    topics: Sequence[str] = (CLICKSTREAM, ORDERS),
+) -> dict[str, float]:
     """
-    Let a fresh worker, with a prefix and a group of its own, score everything from the beginning.
+    Let a fresh worker, with this prefix and a group of its own, score everything from the beginning.
 
     The clock runs from the first commit that holds the `warm` events, where users appear and rise for the first
-    time, to the last one, and until all changes are published.
+    time, to the last one, and until all changes are published. `store_cpu_s` is what Valkey used meanwhile.
     """
-    prefix = f"round{number}"
     create_topics(stack.kafka.bootstrap, [f"{prefix}.changes", f"{prefix}.dead-letters"], PARTITIONS)
     settings = {
         "prefix": prefix,
         "kafka": stack.kafka.client_settings,
-        "topics": {"input": [CLICKSTREAM, ORDERS]},
+        "topics": {"input": list(topics)},
         "redis": {"url": stack.valkey.url},
         "policy": str(policy.resolve()),
         "http": {"port": stack.http_port},
@@ -86,14 +94,19 @@ def score(stack: Stack, number: int, warm: int, count: int, policy: Path) -> dic
     try:
         done = wait_for(stack, prefix, warm, settled=False)
         started_s, cpu_s = time.monotonic(), cpu_seconds_of(worker.pid)
+        store_cpu_s = cpu_seconds_of(stack.valkey.pid)
         wait_for(stack, prefix, count, settled=True)
-        wall_s, used_s = time.monotonic() - started_s, cpu_seconds_of(worker.pid) - cpu_s
-        return {"messages": count - done, "wall_s": wall_s, "cpu_s": used_s}
+        return {
+            "messages": count - done,
+            "wall_s": time.monotonic() - started_s,
+            "cpu_s": cpu_seconds_of(worker.pid) - cpu_s,
+            "store_cpu_s": cpu_seconds_of(stack.valkey.pid) - store_cpu_s,
+        }
     finally:
         worker.stop(30)
 
 
-def wait_for(stack: Stack, prefix: str, messages: int, *, settled: bool) -> int:
+def wait_for(stack: Stack | Servers, prefix: str, messages: int, *, settled: bool) -> int:
     """
     Wait until the store is done with so many messages, and if `settled` with all that came of them; answer how many.
 
@@ -111,10 +124,13 @@ def wait_for(stack: Stack, prefix: str, messages: int, *, settled: bool) -> int:
     raise TimeoutError(f"the worker did not store {messages} messages in {DEADLINE_S} s")
 
 
-def ceiling(stack: Stack, count: int) -> dict[str, float]:
+def ceiling(
+    stack: Stack | Servers, count: int, topics: Sequence[str] = (CLICKSTREAM, ORDERS)
+) -> dict[str, float]:
     """Measure consume() and value() in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.end_to_end", "--ceiling", stack.kafka.bootstrap]
-    answer = subprocess.run([*command, "--events", str(count)], capture_output=True, text=True, check=True)
+    command += ["--events", str(count), "--topics", *topics]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(answer.stdout)
     return {"messages": count, **figures}
 
@@ -146,9 +162,10 @@ def main() -> None:
     options.add_argument("--policy", type=Path, default=POLICY)
     options.add_argument("--save", type=Path)
     options.add_argument("--ceiling", metavar="BOOTSTRAP", help=argparse.SUPPRESS)
+    options.add_argument("--topics", nargs="+", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.ceiling:
-        consume_only(chosen.ceiling, chosen.events)
+        consume_only(chosen.ceiling, chosen.topics, chosen.events)
         return
     with Stack() as stack:
         end_ms = time.time_ns() // 1_000_000
@@ -158,7 +175,7 @@ def main() -> None:
         ceilings, workers = [], []
         for number in range(1, chosen.rounds + 1):
             ceilings.append(ceiling(stack, count))
-            workers.append(score(stack, number, chosen.warm, count, chosen.policy))
+            workers.append(score(stack, f"round{number}", chosen.warm, count, chosen.policy))
     result = {
         "consume and value": summary("consume + value", ceilings),
         "worker": summary("worker", workers),

@@ -1,0 +1,41 @@
+"""The benchmark of peers on a small stream: that both sides do the same work, and that it is noticed when not."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from benchmarks.peers.agreement import SCORE_TOLERANCE, Disagreement, Standing, compare
+from benchmarks.peers.catalogue import PEERS
+from benchmarks.peers.match import Match
+from benchmarks.peers.servers import Servers
+
+EVENTS, USERS = 20_000, 1_000
+
+
+@pytest.fixture(scope="module")
+def match() -> Iterator[Match]:
+    """Prepare servers for one round."""
+    with Servers("embedded") as servers:
+        yield Match(servers, EVENTS, USERS)
+
+
+@pytest.mark.parametrize("name", ["plain loop, simple", "plain loop, tuned"])
+def test_peers__plain_loop_stores_what_a_worker_stores(match: Match, name: str) -> None:
+    """All users of the sample have the tier, the score and the spend that our worker gives them."""
+    (peer,) = (replace(peer, share=1) for peer in PEERS if peer.name == name)
+    assert match.theirs(peer)["scores_apart"] <= SCORE_TOLERANCE
+    assert {standing.tier for standing in match.reference(1)} >= {"bronze", "silver", "gold"}
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [Standing("gold", 20.0, 1.0), Standing("silver", 20.001, 1.0), Standing("silver", 20.0, 2.0)],
+)
+def test_peers__other_work_is_refused(theirs: Standing) -> None:
+    """Whoever has another tier, score or spend is not compared; who has none is not either."""
+    ours = Standing("silver", 20.0, 1.0)
+    assert compare([ours], [Standing("silver", 20.000001, 1.0)], ["u1"]) <= SCORE_TOLERANCE
+    for other in (theirs, Standing(None, None, None)):
+        with pytest.raises(Disagreement, match="u1"):
+            compare([ours], [other], ["u1"])
