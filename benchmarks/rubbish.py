@@ -24,10 +24,10 @@ from config.policy_file import load_policy
 from flows.clock import SystemClock
 from flows.dead_letter_limit import DeadLetterLimit
 from flows.decode import Decode
+from flows.intake import BATCH_MESSAGES
 from flows.items import RawBatch
 from flows.measure import Measure
 from flows.progress import Progress
-from flows.source import BATCH_MESSAGES
 from scoring.decoder import Decoder
 from scoring.events import EventBatch, bare
 from scoring.policy import Policy
