@@ -4,7 +4,7 @@ import ctypes
 
 from confluent_kafka import Producer
 
-from flows.direct.library import open_library
+from sinks.librdkafka import open_library
 
 _TOPIC, _PARTITION, _VALUE, _FLAGS, _HEADER = 1, 3, 4, 7, 9
 _COPY = 2
@@ -46,7 +46,7 @@ def produce_with_raw_header(
         _Argument(_FLAGS, _Union(number=_COPY)),
         _Argument(_HEADER, _Union(header=_Header(name, b"value", 5))),
     )
-    send = open_library().functions.rd_kafka_produceva
+    send = open_library().rd_kafka_produceva
     send.restype, send.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
     handle = ctypes.c_void_p.from_address(id(producer) + _HANDLE_AT).value
     assert send(handle, arguments, len(arguments)) is None
