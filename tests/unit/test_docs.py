@@ -226,6 +226,13 @@ def test_architecture_page__ratios_are_those_of_the_results() -> None:
     assert f"{decode:.0f} times" in text
 
 
+def test_architecture_page__cost_of_publishing_is_that_of_the_result() -> None:
+    """What a change costs the relay, either way, is quoted as the committed medians."""
+    runs = json.loads((RESULTS / "publishing.json").read_text(encoding="utf-8"))["us_of_cpu_a_change"]
+    objects, direct = (three_digits(median(runs[f"{way} writer"])) for way in ("objects", "direct"))
+    assert f"{objects} us of CPU on its thread, and {direct} without" in text_of("docs/architecture.md")
+
+
 def test_reliability_page__memory_is_that_of_the_result() -> None:
     """The table of memory is the committed result, case by case."""
     result = json.loads((RESULTS / "memory.json").read_text(encoding="utf-8"))
