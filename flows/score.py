@@ -22,6 +22,8 @@ ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
+GATHER_MS = 2_000
+"""How long changes gather while no end of a topic is in sight: the more events of a user share a write, the cheaper."""
 Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
@@ -79,6 +81,8 @@ class Score:
         self._held: dict[int, _Held] = {}
         self._parked: dict[int, _Held] = {}
         self._look_for_requests_ms = 0
+        self._has_reached_an_end = True
+        self._planned_ms = 0
 
     def __call__(self, items: Sequence[Decoded]) -> list[Due]:
         """Take one batch of items."""
@@ -94,6 +98,7 @@ class Score:
                         held.heard_ms[item.topic] = self._clock.monotonic_ms()
                         fed.add(item.partition)
                 case AtEnd():
+                    self._has_reached_an_end = True
                     if held := self._held.get(item.partition):
                         held.at_end[item.topic] = True
                         held.shard.reach(item.topic, item.offset)
@@ -228,11 +233,17 @@ class Score:
         for held in self._held.values():
             self._sweep(held, tick.wall_ms)
         plans, erased = [], []
-        if tick.draining or not self._progress.is_writing:
+        if tick.draining or not (self._progress.is_writing or self._is_gathering()):
             # Otherwise changes gather until the writer is free: users of more events share a write.
             plans, erased = self._plans(self._held), [] if tick.draining else self._erased()
+            self._has_reached_an_end, self._planned_ms = False, self._clock.monotonic_ms()
         self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
         return [*plans, *erased, tick]
+
+    def _is_gathering(self) -> bool:
+        """Tell whether we are so far behind that nobody sees the difference when changes wait for more events."""
+        is_behind = not (self._has_reached_an_end or any(any(held.at_end) for held in self._held.values()))
+        return is_behind and self._clock.monotonic_ms() - self._planned_ms < GATHER_MS
 
     def _erased(self) -> list[Due]:
         """Erase, behind everything that was scored before, whom somebody wants erased."""
