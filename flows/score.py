@@ -11,6 +11,7 @@ from flows.items import AtEnd, Claimed, Decoded, Due, Erased, Released, Scored, 
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress
+from scoring.commit_plan import CommitPlan
 from scoring.events import EventBatch
 from scoring.shard import Shard
 from sinks.claim import Claim
@@ -23,7 +24,7 @@ ERASE_REQUESTS_MS = 500
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
 GATHER_MS = 2_000
-"""How long changes gather while no end of a topic is in sight: the more events of a user share a write, the cheaper."""
+"""How long a shard's changes gather while no end of its topic is in sight: events of a user then share a write."""
 Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
@@ -35,6 +36,8 @@ class _Held:
     One shard of ours, and how quiet its topics are.
 
     Attributes:
+        read, reached: by topic, whether messages came, and whether its end was reached, since planned_ms.
+        planned_ms: when changes were handed to the writer the last time.
         settled: number of a write behind which nobody was written who is not in memory.
         looked_ms, users_then: when it was last looked who may leave memory, and how many were there.
     """
@@ -42,10 +45,24 @@ class _Held:
     claim: Claim
     shard: Shard
     at_end: list[bool]
+    read: list[bool]
+    reached: list[bool]
+    planned_ms: int
     heard_ms: list[int]
     settled: int
     looked_ms: int
     users_then: int
+
+    def is_gathering(self, now_ms: int) -> bool:
+        """Tell whether we are so far behind that nobody sees the difference when changes wait for more events."""
+        is_behind = any(read and not reached for read, reached in zip(self.read, self.reached, strict=True))
+        return is_behind and now_ms - self.planned_ms < GATHER_MS
+
+    def hand_over(self, now_ms: int) -> CommitPlan | None:
+        """Take what has changed, to be written."""
+        self.planned_ms = now_ms
+        self.read, self.reached = [False] * len(self.read), [False] * len(self.reached)
+        return self.shard.take_commit()
 
 
 class Score:
@@ -81,8 +98,6 @@ class Score:
         self._held: dict[int, _Held] = {}
         self._parked: dict[int, _Held] = {}
         self._look_for_requests_ms = 0
-        self._has_reached_an_end = True
-        self._planned_ms = 0
 
     def __call__(self, items: Sequence[Decoded]) -> list[Due]:
         """Take one batch of items."""
@@ -95,12 +110,12 @@ class Score:
                     if held and self._take_back(held, held.shard.add(item)):
                         self._measure.batch_taken(item)
                         held.at_end[item.topic] = False
+                        held.read[item.topic] = True
                         held.heard_ms[item.topic] = self._clock.monotonic_ms()
                         fed.add(item.partition)
                 case AtEnd():
-                    self._has_reached_an_end = True
                     if held := self._held.get(item.partition):
-                        held.at_end[item.topic] = True
+                        held.at_end[item.topic] = held.reached[item.topic] = True
                         held.shard.reach(item.topic, item.offset)
                         fed.add(item.partition)
                 case Claimed(claim):
@@ -134,6 +149,9 @@ class Score:
             claim,
             shard,
             at_end=[False] * self._topic_count,
+            read=[False] * self._topic_count,
+            reached=[True] * self._topic_count,
+            planned_ms=now_ms - GATHER_MS,
             heard_ms=[now_ms] * self._topic_count,
             settled=claim.number,
             looked_ms=now_ms,
@@ -233,31 +251,28 @@ class Score:
         for held in self._held.values():
             self._sweep(held, tick.wall_ms)
         plans, erased = [], []
-        if tick.draining or not (self._progress.is_writing or self._is_gathering()):
+        if tick.draining:
+            plans = self._plans(self._held)
+        elif not self._progress.is_writing:
             # Otherwise changes gather until the writer is free: users of more events share a write.
-            plans, erased = self._plans(self._held), [] if tick.draining else self._erased()
-            self._has_reached_an_end, self._planned_ms = False, self._clock.monotonic_ms()
+            now_ms = self._clock.monotonic_ms()
+            due = [one for one, held in self._held.items() if not held.is_gathering(now_ms)]
+            plans, erased = self._plans(due), self._erased(due)
         self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
         return [*plans, *erased, tick]
 
-    def _is_gathering(self) -> bool:
-        """Tell whether we are so far behind that nobody sees the difference when changes wait for more events."""
-        is_behind = not (self._has_reached_an_end or any(any(held.at_end) for held in self._held.values()))
-        return is_behind and self._clock.monotonic_ms() - self._planned_ms < GATHER_MS
-
-    def _erased(self) -> list[Due]:
-        """Erase, behind everything that was scored before, whom somebody wants erased."""
+    def _erased(self, partitions: Sequence[int]) -> list[Due]:
+        """Erase, behind everything that was scored before and is on its way now, whom somebody wants erased."""
         now_ms = self._clock.monotonic_ms()
         if now_ms < self._look_for_requests_ms:
             return []
         self._look_for_requests_ms = now_ms + ERASE_REQUESTS_MS
         erased: list[Due] = []
-        for held in list(self._held.values()):
+        for held in [self._held[one] for one in partitions]:
             try:
                 requests = self._look("erasures", partial(self._store.erase_requests, held.claim))
-            except (
-                StoreUnavailable
-            ) as error:  # The next commit waits for the store; this can wait for the next look.
+            except StoreUnavailable as error:
+                # The next commit waits for the store; this can wait for the next look.
                 log("warn", "erase_requests.unread", shard=held.claim.partition, error=error)
                 continue
             if self._take_back(held, held.shard.meet(requests)):
@@ -285,5 +300,6 @@ class Score:
         ]
 
     def _plans(self, partitions: Sequence[int] | dict[int, _Held]) -> list[Scored]:
-        plans = [self._held[one].shard.take_commit() for one in partitions if one in self._held]
+        now_ms = self._clock.monotonic_ms()
+        plans = [self._held[one].hand_over(now_ms) for one in partitions if one in self._held]
         return [Scored(plan) for plan in plans if plan is not None]
