@@ -8,6 +8,7 @@ from scoring.cold_users import ColdUsers
 from scoring.commit_plan import COLD, NOWHERE, WARM, Homes
 from scoring.erasure import Marker
 from scoring.events import Bytes, Int64s
+from scoring.growing import GrowingWords
 from scoring.row import FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
 from scoring.row_codec import (
     fingerprint_of,
@@ -41,7 +42,7 @@ class UserRows:
     def __init__(self, compiled: PolicyTables, capacity: int = 1024) -> None:
         self.compiled = compiled
         self.index = UserIndex(capacity)
-        pool_words = max(1 << 16, 4 * compiled.pool_words_max)
+        self._pool = GrowingWords(max(1 << 16, 4 * compiled.pool_words_max))
         rows = np.tile(compiled.blank_row, (capacity, 1))
         self.state = State(
             rows=rows,
@@ -49,7 +50,7 @@ class UserRows:
             due=np.full(capacity, NEVER, np.int64),
             dirty=np.zeros(capacity, np.uint8),
             dirty_rows=np.zeros(capacity, np.int64),
-            pool=np.zeros(pool_words, np.int64),
+            pool=self._pool.words,
             heap=new_heap(),
             counts=np.zeros(6, np.int64),
         )
@@ -81,11 +82,7 @@ class UserRows:
 
     def grow_pool(self) -> None:
         """Double the room for remembered ids and orders."""
-        pool = np.zeros(
-            2 * self.state.pool.shape[0], np.int64
-        )  # The half that is not touched costs nothing yet.
-        pool[: self.state.pool.shape[0]] = self.state.pool
-        self.state = self.state._replace(pool=pool)
+        self.state = self.state._replace(pool=self._pool.double())
 
     def ranks(self, rows: Int64s | slice) -> Int64s:
         """Answer (rows, ladders) present rungs."""
