@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.peers.catalogue import PEERS
+from benchmarks.peers.table import CEILING, OURS, table
 from config.kafka_rules import ALLOWED, AT_LEAST, REFUSED
 from config.policy_file import load_policy, parse_policy
 from config.schema_check import schema
@@ -242,6 +244,16 @@ def test_reliability_page__memory_is_that_of_the_result() -> None:
     for name, case in result["cases"].items():
         memory = f"{case['rss_mb']} / {case['peak_mb']}"
         assert f"| {name} | {memory} | {case['first_commit_s']} | {case['store_mb']} |" in shown
+
+
+def test_performance_page__table_is_that_of_the_result() -> None:
+    """Who made what of the same stream is what the committed result says, command and day included."""
+    record = json.loads((RESULTS / "peers.json").read_text(encoding="utf-8"))
+    text = text_of("docs/performance.md")
+    shown = text.partition("<!-- peers:begin -->")[2].partition("<!-- peers:end -->")[0]
+    assert f"Made {record['date']} by `{record['command']}`" in shown
+    assert table(record) in shown
+    assert {peer.name for peer in PEERS} == {*record["results"], *record["not_run"]} - {CEILING, OURS}
 
 
 def test_architecture_page__has_a_heading_for_each_stage_and_short_decisions() -> None:
