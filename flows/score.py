@@ -23,8 +23,8 @@ ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
-GATHER_MS = 2_000
-"""How long a shard's changes gather while no end of its topic is in sight: events of a user then share a write."""
+GATHER_MS = 5_000
+"""How long a shard's changes gather at most, far from the end of its topics: events of a user then share a write."""
 Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
@@ -38,6 +38,7 @@ class _Held:
     Attributes:
         read, reached: by topic, whether messages came, and whether its end was reached, since planned_ms.
         planned_ms: when changes were handed to the writer the last time.
+        newest_ms: when the broker got the last message that was read.
         settled: number of a write behind which nobody was written who is not in memory.
         looked_ms, users_then: when it was last looked who may leave memory, and how many were there.
     """
@@ -48,15 +49,16 @@ class _Held:
     read: list[bool]
     reached: list[bool]
     planned_ms: int
+    newest_ms: int
     heard_ms: list[int]
     settled: int
     looked_ms: int
     users_then: int
 
-    def is_gathering(self, now_ms: int) -> bool:
-        """Tell whether we are so far behind that nobody sees the difference when changes wait for more events."""
+    def is_gathering(self, now_ms: int, wall_ms: int) -> bool:
+        """Tell whether changes may wait for more events: for half of the time that we are behind anyway."""
         is_behind = any(read and not reached for read, reached in zip(self.read, self.reached, strict=True))
-        return is_behind and now_ms - self.planned_ms < GATHER_MS
+        return is_behind and now_ms - self.planned_ms < min(GATHER_MS, (wall_ms - self.newest_ms) // 2)
 
     def hand_over(self, now_ms: int) -> CommitPlan | None:
         """Take what has changed, to be written."""
@@ -111,6 +113,7 @@ class Score:
                         self._measure.batch_taken(item)
                         held.at_end[item.topic] = False
                         held.read[item.topic] = True
+                        held.newest_ms = int(item.ingest_time_ms.max(initial=0))
                         held.heard_ms[item.topic] = self._clock.monotonic_ms()
                         fed.add(item.partition)
                 case AtEnd():
@@ -152,6 +155,7 @@ class Score:
             read=[False] * self._topic_count,
             reached=[True] * self._topic_count,
             planned_ms=now_ms - GATHER_MS,
+            newest_ms=self._clock.wall_ms(),
             heard_ms=[now_ms] * self._topic_count,
             settled=claim.number,
             looked_ms=now_ms,
@@ -256,7 +260,7 @@ class Score:
         elif not self._progress.is_writing:
             # Otherwise changes gather until the writer is free: users of more events share a write.
             now_ms = self._clock.monotonic_ms()
-            due = [one for one, held in self._held.items() if not held.is_gathering(now_ms)]
+            due = [one for one, held in self._held.items() if not held.is_gathering(now_ms, tick.wall_ms)]
             plans, erased = self._plans(due), self._erased(due)
         self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
         return [*plans, *erased, tick]
