@@ -206,6 +206,22 @@ def test_readme__share_of_the_ceiling_is_that_of_the_result(name: str) -> None:
     assert f"| {three_digits(median(shares))} | `make bench" in text_of("README.md")
 
 
+@pytest.mark.parametrize("name", ["end_to_end", "end_to_end_job"])
+def test_performance_page__rounds_are_those_of_the_result(name: str) -> None:
+    """Each round of one worker is quoted, so that everybody sees how far they are apart."""
+    shares = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["share_of_ceiling"]
+    assert f"| {', '.join(f'{share:.2f}' for share in shares)} | `make bench" in text_of(
+        "docs/performance.md"
+    )
+
+
+def test_performance_page__latencies_are_those_of_the_result() -> None:
+    """How long an order takes to be seen is quoted for each rate."""
+    for run in json.loads((RESULTS / "latency.json").read_text(encoding="utf-8"))["runs"]:
+        seen = (" / ".join(map(str, run[name].values())) for name in ("visible_ms", "published_ms"))
+        assert f"| {run['rate']:,} | {' | '.join(seen)} |" in text_of("docs/performance.md")
+
+
 def test_readme__waits_of_readers_are_those_of_the_result() -> None:
     """How long a read takes is quoted as the committed medians."""
     rounds = json.loads((RESULTS / "reads.json").read_text(encoding="utf-8"))
