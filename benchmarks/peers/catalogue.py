@@ -87,6 +87,8 @@ def versions() -> dict[str, str]:
 def environment(name: str) -> str:
     """Answer the Python of a virtual environment that holds requirements-NAME.txt."""
     requirements = HERE / f"requirements-{name}.txt"
+    if not requirements.exists():
+        raise PeerMissing(f"no {requirements.name}")
     folder = CACHE / f"{name}-{digest(requirements)}"
     python = folder / "bin" / "python"
     if not (folder / "installed").exists():

@@ -30,24 +30,26 @@ class Row(pw.Schema):  # type: ignore[misc]
 
 
 def apply_all(state: Any, events: list[tuple[str, str, int, int]]) -> tuple[Any, ...]:
-    """Answer the state after these events: who, all that is known, the changes among them, how many they are."""
+    """Answer the state after these events: who, all that is known, all changes ever, how many events ever."""
     meter.start()
     user = User.unpacked(state[1] if state else None)
     user.hours, user.days = list(user.hours), list(user.days)
-    changes = []
+    changes, count = (list(state[2]), state[3]) if state else ([], 0)
     for user_id, kind, at_ms, cents in sorted(events, key=lambda row: row[2]):
         before = user.apply(kind, at_ms, cents)
         if before != user.rung:
             changes.append(as_json(user.change(user_id, before)))
     packed = tuple(tuple(value) if isinstance(value, list) else value for value in user.packed())
-    return events[0][0], packed, tuple(changes), len(events)
+    return events[0][0], packed, tuple(changes), count + len(events)
 
 
 @pw.reducers.stateful_many  # type: ignore[untyped-decorator]
 def score_rows(state: tuple | None, rows: list[tuple[list[Any], int]]) -> tuple:
-    """Apply events that the engine has read."""
+    """Apply events that the engine has read; equal ones come as one row with how many they are."""
     names = ("user_id", "type", "event_time", "amount")
-    return apply_all(state, [parsed(dict(zip(names, row, strict=True))) for row, _ in rows])
+    return apply_all(
+        state, [parsed(dict(zip(names, row, strict=True))) for row, times in rows for _ in range(times)]
+    )
 
 
 @pw.reducers.stateful_many  # type: ignore[untyped-decorator]
@@ -67,6 +69,7 @@ class Output:
         self._task, self._meter = task, meter
         self._profiles = Profiles(task, meter)
         self._producer = Producer({"bootstrap.servers": task.bootstrap, "linger.ms": 20})
+        self._known: dict[str, tuple[int, int]] = {}
         self._users: dict[str, User] = {}
         self._events = 0
 
@@ -74,9 +77,11 @@ class Output:
         """Publish the changes of a user; write the profile, or tuned, remember it."""
         if not is_addition:
             return
-        user_id, packed, changes, events = row["state"]
+        user_id, packed, changes, count = row["state"]
         user = User.unpacked(packed)
-        for change in changes:
+        published, counted = self._known.get(user_id, (0, 0))
+        self._known[user_id], events = (len(changes), count), count - counted
+        for change in changes[published:]:
             self._producer.produce(self._task.changes, change, user_id)
         if self._task.way == "tuned":
             self._users[user_id] = user
@@ -103,21 +108,27 @@ def main() -> None:
     settings = {
         **joining,
         "bootstrap.servers": task.bootstrap,
-        "group.id": task.prefix,
         "auto.offset.reset": "earliest",
         "fetch.wait.max.ms": "20",
     }
+
+    def of_topic(name: str) -> dict[str, str]:
+        # A group for each: two members with different topics would take turns in one.
+        return {**settings, "group.id": f"{task.prefix}-{name}"}
+
     if task.way == "tuned":
         tables = [
             pw.io.kafka.read(
-                settings, topic=name, format="raw", with_metadata=False, autocommit_duration_ms=250
+                of_topic(name), topic=name, format="raw", with_metadata=False, autocommit_duration_ms=250
             )
             for name in task.topics
         ]
         table = pw.Table.concat_reindex(*tables)
         scored = table.groupby(pw.this.key).reduce(state=score_raw(pw.this.data))
     else:
-        tables = [pw.io.kafka.read(settings, topic=name, schema=Row, format="json") for name in task.topics]
+        tables = [
+            pw.io.kafka.read(of_topic(name), topic=name, schema=Row, format="json") for name in task.topics
+        ]
         table = pw.Table.concat_reindex(*tables)
         scored = table.groupby(pw.this.user_id).reduce(
             state=score_rows(pw.this.user_id, pw.this.type, pw.this.event_time, pw.this.amount)

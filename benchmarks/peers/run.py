@@ -18,12 +18,11 @@ from benchmarks.peers.catalogue import PEERS, Peer, PeerMissing, versions
 from benchmarks.peers.match import Figures, Match
 from benchmarks.peers.results import report, summary
 from benchmarks.peers.servers import BROKERS, Servers
+from benchmarks.peers.table import CEILING, OURS
 from benchmarks.record import save_record
 from flows.dev.child import ChildFailed
 
 LIBRARIES = ("bytewax", "confluent-kafka", "redis", "hiredis", "msgspec", "numba")
-OURS = "Tierwise"
-CEILING = "consume + value"
 
 
 def rounds_of(

@@ -10,33 +10,43 @@ from statistics import median
 from typing import Any
 
 HEAD = (
-    "| pipeline | events/s | CPU s per million, its own / Redis | of consume + value | events a round |",
-    "|---|---|---|---|---|",
+    "| pipeline | events/s | of consume + value | CPU s per million / in Redis | CPU, Tierwise = 1 | events timed |",
+    "|---|---|---|---|---|---|",
 )
+OURS = "Tierwise"
+CEILING = "consume + value"
+WHY_LETTERS = 120
 
 
 def table(record: dict[str, Any]) -> str:
-    """Answer a row for each that ran, the fastest first, and then those that did not."""
-    ran = sorted(record["results"].items(), key=lambda one: -median(one[1]["events_per_s"]))
-    rows = [_row(name, found) for name, found in ran]
-    rows += [f"| {name} | not run: {_short(why)} | | | |" for name, why in record["not_run"].items()]
+    """Answer a row for each that ran, the fastest first, and then those that did not, with the reason."""
+    results = record["results"]
+    ours = median(results[OURS]["cpu_s_per_million"])
+    names = sorted(results, key=lambda name: -median(results[name]["events_per_s"]))
+    rows = [_row(name, results[name], ours) for name in names]
+    rows += [f"| {name} | not run: {short(why)} | | | | |" for name, why in record["not_run"].items()]
     return "\n".join((*HEAD, *rows))
 
 
-def _row(name: str, found: dict[str, Any]) -> str:
-    rates = found["events_per_s"]
-    own, store = (
-        f"{median(found[key]):.3g}" if key in found else "-"
-        for key in ("cpu_s_per_million", "store_cpu_s_per_million")
-    )
+def _row(name: str, found: dict[str, Any], ours: float) -> str:
+    rates, cpu = found["events_per_s"], median(found["cpu_s_per_million"])
     spread = f"{median(rates):,.0f} ({min(rates):,} to {max(rates):,})"
     share = f"{median(found['share_of_ceiling']):.2g}"
-    return f"| {name} | {spread} | {own} / {store} | {share} | {median(found['messages']):,.0f} |"
+    store = found.get("store_cpu_s_per_million")
+    seconds = f"{digits(cpu)} / {digits(median(store)) if store else '-'}"
+    cells = (name, spread, share, seconds, digits(cpu / ours), f"{median(found['messages']):,.0f}")
+    return f"| {' | '.join(cells)} |"
 
 
-def _short(why: str) -> str:
-    first = why.strip().splitlines()[-1] if "Error" in why else why.strip().splitlines()[0]
-    return first.replace("|", "/")[:120]
+def digits(number: float) -> str:
+    """Write a number with three significant digits, or whole."""
+    return f"{number:.3g}" if number < 1_000 else f"{number:,.0f}"
+
+
+def short(why: str) -> str:
+    """Answer the line of an error that says most: the last, which names it, or else the first."""
+    lines = why.strip().splitlines()
+    return (lines[-1] if "Error" in lines[-1] else lines[0]).replace("|", "/")[:WHY_LETTERS]
 
 
 if __name__ == "__main__":

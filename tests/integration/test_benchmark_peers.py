@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.peers.agreement import SCORE_TOLERANCE, Disagreement, Standing, compare
-from benchmarks.peers.catalogue import PEERS
+from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.match import Match
+from benchmarks.peers.run import rounds_of
 from benchmarks.peers.servers import Servers
+from benchmarks.peers.table import CEILING, OURS
 
 EVENTS, USERS = 20_000, 1_000
 
@@ -26,6 +28,16 @@ def test_peers__plain_loop_stores_what_a_worker_stores(match: Match, name: str) 
     (peer,) = (replace(peer, share=1) for peer in PEERS if peer.name == name)
     assert match.theirs(peer)["scores_apart"] <= SCORE_TOLERANCE
     assert {standing.tier for standing in match.reference(1)} >= {"bronze", "silver", "gold"}
+
+
+def test_peers__who_does_not_run_is_named(match: Match) -> None:
+    """A peer that cannot be installed, or ends without figures, stands in the result with the reason."""
+    lost = Peer("lost", "no_such_module", "tuned", 1)
+    unpacked = Peer("unpacked", "plain", "tuned", 1, "no-such-packages")
+    found, not_run = rounds_of(match, [lost, unpacked], 1)
+    assert list(found) == [CEILING, OURS]
+    assert "No module named benchmarks.peers.no_such_module" in not_run["lost"]
+    assert "no-such-packages" in not_run["unpacked"]
 
 
 @pytest.mark.parametrize(
