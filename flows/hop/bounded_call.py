@@ -10,7 +10,7 @@ class Stuck(Exception):
     """Say that a call did not come back; what it belongs to must not be used any more."""
 
 
-def bounded(call: Callable[[], None], limit_s: float = STUCK_S) -> None:
+def bounded(call: Callable[[], object], limit_s: float = STUCK_S) -> None:
     """
     Make a call and wait for it; raises what it raises, and Stuck when it takes longer than the limit.
 

@@ -128,6 +128,8 @@ class TargetTopic:
 
     def commit(self, offsets: Sequence[TopicPartition], member: Any) -> None:
         """Make the open transaction count, with where its originals end; raises Undone when it must not."""
+        # So that no broker can have the offsets without the copies, also one that takes offsets at once.
+        self._settle(self._producer.flush)
         self._settle(partial(self._producer.send_offsets_to_transaction, list(offsets), member))
         self._settle(self._producer.commit_transaction)
         self._is_open = False
@@ -154,7 +156,7 @@ class TargetTopic:
         self._insist(producer.init_transactions)
         return producer
 
-    def _settle(self, call: Callable[[float], None]) -> None:
+    def _settle(self, call: Callable[[float], object]) -> None:
         """Make a call of the transaction; raises Undone when it made the transaction void."""
         try:
             self._insist(call)
@@ -191,7 +193,7 @@ class TargetTopic:
             raise CopyRefused(self._refusal) from cause
         raise Undone from cause
 
-    def _insist(self, call: Callable[[float], None]) -> None:
+    def _insist(self, call: Callable[[float], object]) -> None:
         """Make a call, and again while the broker is away."""
         while True:
             try:

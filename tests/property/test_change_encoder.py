@@ -87,7 +87,7 @@ def spans(texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
     return joined, starts_of(np.array([len(text) for text in texts], np.int64))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(changes())
 def test_change_encoder__kernel_and_python_spell_the_same(columns: ChangeColumns) -> None:
     """Keys, headers and values are the same byte for byte, whatever the change, and whatever stands around it."""
