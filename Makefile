@@ -10,7 +10,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-redis test-bounds test-image faults soak check bench bench-guard bench-peers lock clean
+.PHONY: help demo test test-kafka test-redis test-bounds test-image faults soak check bench bench-peers lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,10 +57,6 @@ check: $(READY)  ## Lint, format, types, import directions.
 
 bench: $(READY)  ## Measure one worker end to end.
 	$(BIN)/python -m benchmarks.end_to_end $(ARGS)
-
-# A minute; takes CPU against CPU of one run, so that a slow machine changes little.
-bench-guard: $(READY)  ## Fail when a worker takes much more CPU than in the saved run.
-	$(BIN)/python -m benchmarks.guard
 
 # Each peer's packages go to .peers/, which no other target looks at; Java and Maven for those of the JVM.
 bench-peers: $(READY)  ## Measure what others make of the same stream: Bytewax, Flink, and so on.
