@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from contextlib import suppress
 
 import numpy as np
 
@@ -38,5 +39,6 @@ def reserved(count: int) -> Int64s:
         space = mmap.mmap(-1, max(machine, count * _WORD_BYTES), flags=flags)
     except OSError:  # Address space is limited here, or the kernel counts what is only reserved.
         return np.zeros(count, np.int64)
-    space.madvise(mmap.MADV_HUGEPAGE)
+    with suppress(OSError):  # A kernel without huge pages.
+        space.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(space, np.int64)

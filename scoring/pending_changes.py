@@ -1,6 +1,7 @@
 """This file keeps the changes that a shard has made since its last commit, and gives each chunk its own."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -93,7 +94,9 @@ class PendingChanges:
         place[rows] = np.arange(rows.shape[0])
         changes: Sequence[LadderChange]
         if self._named:
-            pairs = sorted(((int(place[row]), change) for row, change in self.listed(users)), key=_first)
+            pairs = sorted(
+                ((int(place[row]), change) for row, change in self.listed(users)), key=itemgetter(0)
+            )
             places, changes = np.array([at for at, _ in pairs]), [change for _, change in pairs]
         else:
             facts, changes = self._columns(users, place)
@@ -118,10 +121,6 @@ class PendingChanges:
         causes = gathered(TextSpans(cause_bytes, NO_BYTES, cause_from, cause_size))
         columns = (facts, score, values, points)
         return facts, ChangeColumns(self._policy, self._names, *columns, *ids, *causes)
-
-
-def _first(pair: tuple[int, LadderChange]) -> int:
-    return pair[0]
 
 
 def _from_rung(change: LadderChange, left: Mapping[str, tuple[str, int]]) -> LadderChange:
