@@ -42,9 +42,9 @@ def run_command(
     watch = HopWatch(settings.prefix, name, program_version())
     server = None
     if not until_end:
-        server = serve_as_set(settings, watch.registry, live=watch.is_live, ready=watch.is_ready)
-        if server is None:
-            return FAILED
+        # With a worker's settings the port may be the worker's. What is carried matters more than what is told of it.
+        signs = {"live": watch.is_live, "ready": watch.is_ready}
+        server = serve_as_set(settings, watch.registry, **signs, is_needed=False)
     try:
         with closing(server) if server else nullcontext():
             return carry(stop, watch)

@@ -33,9 +33,9 @@ QUICK_TRANSACTIONS = {"transaction.timeout.ms": "3000"}
 class HopProcess:
     """One `tierwise rekey`, or another command that carries messages from topic to topic; it dies with the test."""
 
-    def __init__(self, name: str, settings: Path, *options: str) -> None:
+    def __init__(self, name: str, settings: Path, *options: str, port: int | None = None) -> None:
         self._name = name
-        self.port = free_port()
+        self.port = port or free_port()
         env = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")}
         env |= {"PYTHONPATH": str(REPOSITORY), "TIERWISE_HTTP__PORT": str(self.port)}
         command = [sys.executable, "-m", "flows.cli", name, "--settings", str(settings), *options]

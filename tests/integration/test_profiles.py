@@ -116,6 +116,17 @@ def test_profiles__survives_kills(one_topic: Bench, settings: Path) -> None:
     assert_is_what_the_store_says(one_topic, newest(one_topic, UNCOMMITTED))
 
 
+def test_profiles__goes_on_where_its_port_is_taken(one_topic: Bench, settings: Path) -> None:
+    """With a worker's settings the port may be the worker's: it copies all the same, and says what it lacks."""
+    with WorkerProcess(one_topic.settings) as worker:
+        one_topic.wait_done(worker.wait_ready(), one_topic.sender.send(story(events=200, users=20, seed=5)))
+        with HopProcess("profiles", settings, port=worker.port) as process:
+            process.wait_until(lambda: "event=http.refused" in process.log)
+            process.wait_until(lambda: newest(one_topic).keys() == one_topic.observed().profiles.keys())
+            assert process.stop() == 0
+        assert worker.stop() == 0
+
+
 def test_profiles__tells_how_far_it_is(one_topic: Bench, settings: Path) -> None:
     """What was read and written is counted once it is committed; without a store all that it owns stays behind."""
     messages = story(events=500, users=60, seed=12)
