@@ -43,7 +43,9 @@ class UserRows:
         self.compiled = compiled
         self.index = UserIndex(capacity)
         self._pool = GrowingWords(max(1 << 16, 4 * compiled.pool_words_max))
-        rows = np.tile(compiled.blank_row, (capacity, 1))
+        self._words = GrowingWords(capacity * compiled.layout.width)
+        self._begun = 0
+        rows = self._words.words.reshape(capacity, -1)
         self.state = State(
             rows=rows,
             rows_f=rows.view(np.float64),
@@ -194,11 +196,19 @@ class UserRows:
             self.grow_pool()
 
     def _fit(self) -> None:
-        extra = self.index.capacity - self.state.rows.shape[0]
-        if extra <= 0:
-            return
-        state = self.state
-        rows = np.concatenate((state.rows, np.tile(self.compiled.blank_row, (extra, 1))))
+        """Have a row for everybody whom the index knows; new ones are blank."""
+        capacity, count = self.index.capacity, len(self)
+        if capacity > self.state.rows.shape[0]:
+            self._grow(capacity)
+        self.state.rows[self._begun : count] = self.compiled.blank_row
+        self._begun = count
+
+    def _grow(self, capacity: int) -> None:
+        state, width = self.state, self.compiled.layout.width
+        while self._words.words.shape[0] < capacity * width:
+            self._words.double()
+        rows = self._words.words.reshape(-1, width)
+        extra = rows.shape[0] - state.rows.shape[0]
         self.state = state._replace(
             rows=rows,
             rows_f=rows.view(np.float64),
