@@ -1,5 +1,7 @@
 """This file reads a compiled policy inside kernels: where a table begins in the two arrays, and one of its cells."""
 
+import numpy as np
+
 from scoring.borrowing import borrowing
 from scoring.tables import (
     AT_FEATURES,
@@ -34,45 +36,45 @@ def limit(tables, place):
 @borrowing
 def feature_cell(tables, feature, column):
     """Read a whole number of a feature."""
-    return tables.cells[tables.cells[AT_FEATURES] + FEATURE_COLUMNS * feature + column]
+    return tables.cells[np.uintp(tables.cells[AT_FEATURES] + FEATURE_COLUMNS * feature + column)]
 
 
 @borrowing
 def feature_number(tables, feature, column):
     """Read a float of a feature."""
-    return tables.numbers[tables.cells[NUMBERS_AT_FEATURES] + FEATURE_NUMBERS * feature + column]
+    return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_FEATURES] + FEATURE_NUMBERS * feature + column)]
 
 
 @borrowing
 def weight(tables, type_number, feature):
     """Read the points that an event of a type gives to a decayed feature."""
     return tables.numbers[
-        tables.cells[NUMBERS_AT_WEIGHTS] + tables.cells[WEIGHT_NUMBERS] * type_number + feature
+        np.uintp(tables.cells[NUMBERS_AT_WEIGHTS] + tables.cells[WEIGHT_NUMBERS] * type_number + feature)
     ]
 
 
 @borrowing
 def type_cell(tables, type_number, column):
     """Read a whole number of an event type."""
-    return tables.cells[tables.cells[AT_TYPES] + TYPE_COLUMNS * type_number + column]
+    return tables.cells[np.uintp(tables.cells[AT_TYPES] + TYPE_COLUMNS * type_number + column)]
 
 
 @borrowing
 def score_cell(tables, score, column):
     """Read a whole number of a score."""
-    return tables.cells[tables.cells[AT_SCORES] + SCORE_COLUMNS * score + column]
+    return tables.cells[np.uintp(tables.cells[AT_SCORES] + SCORE_COLUMNS * score + column)]
 
 
 @borrowing
 def part_cell(tables, part, column):
     """Read a whole number of a part."""
-    return tables.cells[tables.cells[AT_PARTS] + PART_COLUMNS * part + column]
+    return tables.cells[np.uintp(tables.cells[AT_PARTS] + PART_COLUMNS * part + column)]
 
 
 @borrowing
 def point_number(tables, point, column):
     """Read x or y of a curve's point."""
-    return tables.numbers[tables.cells[NUMBERS_AT_POINTS] + POINT_NUMBERS * point + column]
+    return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_POINTS] + POINT_NUMBERS * point + column)]
 
 
 @borrowing
@@ -84,10 +86,10 @@ def ladder_count(tables):
 @borrowing
 def ladder_cell(tables, ladder, column):
     """Read a whole number of a ladder."""
-    return tables.cells[tables.cells[AT_LADDERS] + LADDER_COLUMNS * ladder + column]
+    return tables.cells[np.uintp(tables.cells[AT_LADDERS] + LADDER_COLUMNS * ladder + column)]
 
 
 @borrowing
 def rung_number(tables, rung, column):
     """Read a threshold of a rung."""
-    return tables.numbers[tables.cells[NUMBERS_AT_RUNGS] + RUNG_NUMBERS * rung + column]
+    return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_RUNGS] + RUNG_NUMBERS * rung + column)]
