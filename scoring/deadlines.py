@@ -234,6 +234,20 @@ def fall_due(tables, ladder, row, below_since_ms):
 
 
 @borrowing
+def is_kept_until(tables, ladder, row, t_ms):
+    """
+    Tell, without a look at the score, that it has not been below and will not be at a time, if no event comes.
+
+    Had it been, the fall would be due by then, and the next one, or a lower bound of it, is known. Not so where a
+    ratio that rises may call a delayed fall off.
+    """
+    if ladder_cell(tables, ladder, L_RATIO) and ladder_cell(tables, ladder, L_DELAYED):
+        return False
+    # One second more: a score that is below at some millisecond is so at the next whole second.
+    return row[ladder_at(tables, ladder) + FALLS_AT] > fall_due(tables, ladder, row, t_ms + 1000)
+
+
+@borrowing
 def next_fall(tables, ladder, row, row_f):
     """Answer when the present rung is lost if no event comes; NEVER if it is kept."""
     t_ms = row[AS_OF]

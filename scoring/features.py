@@ -341,8 +341,10 @@ def plain_value(tables, f, row, row_f, t_ms):
     kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
     unit = feature_number(tables, f, F_UNIT)
     if kind == DECAYED:
-        age_ms = t_ms - row[at + DECAYED_AT]
-        return row_f[at + DECAYED_VALUE] * 2.0 ** (-age_ms / feature_number(tables, f, F_HALF_LIFE)) * unit
+        value, age_ms = row_f[at + DECAYED_VALUE], t_ms - row[at + DECAYED_AT]
+        if value == 0.0 or age_ms == 0:  # The event at hand has just been added; most users never bought.
+            return value * unit
+        return value * 2.0 ** (-age_ms / feature_number(tables, f, F_HALF_LIFE)) * unit
     if kind == WINDOW:
         return window_at(tables, f, row, at, t_ms) * unit
     if kind == TOTALS:

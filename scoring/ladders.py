@@ -8,7 +8,7 @@ fall  when the score is below keep_at of the present rung and grace, dwell and s
 import numpy as np
 
 from scoring.borrowing import borrowing
-from scoring.deadlines import advance_below, fall_due, next_fall
+from scoring.deadlines import advance_below, fall_due, is_kept_until, next_fall
 from scoring.features import feature_value
 from scoring.lookup import ladder_cell, ladder_count, part_cell, rung_number, score_cell
 from scoring.row import AS_OF, BELOW_SINCE, FALLS_AT, LAST_FALL, NEVER, NONE, RUNG, SEQ, STALE
@@ -144,7 +144,8 @@ def pass_time(tables, row, row_f, to_ms):
     for ladder in range(ladder_count(tables)):
         at = ladder_at(tables, ladder)
         if ladder_cell(tables, ladder, L_DELAYED) and row[at + RUNG] > 0:
-            advance_below(tables, ladder, row, row_f, to_ms)
+            if not is_kept_until(tables, ladder, row, to_ms):
+                advance_below(tables, ladder, row, row_f, to_ms)
     row[AS_OF] = to_ms
 
 

@@ -4,6 +4,7 @@ import numba
 import numpy as np
 
 from scoring.borrowing import borrowing
+from scoring.deadlines import is_kept_until
 from scoring.features import keep_order, note_event, take_money, take_order
 from scoring.jit import kernel
 from scoring.ladders import (
@@ -55,7 +56,6 @@ from scoring.state import (
     State,
 )
 from scoring.tables import (
-    L_DELAYED,
     L_FEATURES,
     L_RATIO,
     L_RUNGS,
@@ -65,6 +65,7 @@ from scoring.tables import (
     M_ORDER_MEMORY,
     M_ORDERS,
     M_POOL,
+    M_RATIO_STEP,
     T_ORDER,
     T_REFUND,
     T_UNTIL,
@@ -206,22 +207,34 @@ def undo_order(tables, state, events, i, row, row_f):
 
 
 @borrowing
-def stands(tables, row, ladder, touched, lowered):
+def ratios_rest(tables, row, event_time_ms):
+    """
+    Tell that no bucket has left the inputs of a ratio since an event last looked at the ladders.
+
+    To be asked before the user's time moves on. When a deadline moved it last, nobody looked for a rise then.
+    """
+    step_ms = limit(tables, M_RATIO_STEP)
+    as_of_ms = row[AS_OF]
+    return row[NEWEST] == as_of_ms and as_of_ms // step_ms == max(as_of_ms, event_time_ms) // step_ms
+
+
+@borrowing
+def stands(tables, row, ladder, touched, lowered, ratios_rested):
     """
     Tell that an event leaves a ladder where it is, without a look at the score.
 
-    A score that no event touched has not risen, and the next fall, or a lower bound of it, is more than a
-    second away; on the top rung that also holds when the event can only have raised the score.
+    A score that no event touched has not risen, unless a bucket left a ratio; it is kept when the next fall, or a
+    lower bound of it, is far enough. On the top rung that also holds when the event can only have raised it.
     """
     at, seen = ladder_at(tables, ladder), ladder_cell(tables, ladder, L_FEATURES)
     rung = row[at + RUNG]
-    if ladder_cell(tables, ladder, L_RATIO) or (lowered & seen):
+    if lowered & seen:
+        return False
+    if ladder_cell(tables, ladder, L_RATIO) and (touched & seen or not ratios_rested):
         return False
     if touched & seen and rung + 1 < ladder_cell(tables, ladder, L_RUNGS):
         return False
-    if rung == 0:
-        return True
-    return not ladder_cell(tables, ladder, L_DELAYED) and row[at + FALLS_AT] > row[AS_OF] + 1000
+    return rung == 0 or is_kept_until(tables, ladder, row, row[AS_OF])
 
 
 @borrowing
@@ -256,6 +269,7 @@ def apply_event(tables, state, changes, events, i, r):
     is_new = row[FIRST_SEEN] == NONE
     if is_new:
         begin(tables, row, event_time_ms)
+    ratios_rested = ratios_rest(tables, row, event_time_ms)
     pass_time(tables, row, row_f, event_time_ms)
     remember_id(state, row, tables, events.event_id_hash[i], event_time_ms)
     row[NEWEST] = max(row[NEWEST], event_time_ms)
@@ -283,7 +297,7 @@ def apply_event(tables, state, changes, events, i, r):
     due = NEVER
     for ladder in range(ladder_count(tables)):
         # Nobody has looked at a new user's scores yet: a curve may give points for nothing.
-        unmoved = not is_new and stands(tables, row, ladder, touched, lowered)
+        unmoved = not is_new and stands(tables, row, ladder, touched, lowered, ratios_rested)
         if unmoved or not judge(tables, state, changes, r, ladder, cause, i):
             settle(tables, row, ladder, touched, lowered)
         due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])

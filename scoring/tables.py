@@ -1,5 +1,6 @@
 """This file compiles a policy into the flat numeric tables that the kernels read."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -53,9 +54,18 @@ P_FEATURE, P_POINT, P_POINT_END = range(3)
 # Columns of `rungs`: the score that reaches them and that keeps them, tolerance included.
 R_ENTER, R_KEEP = range(2)
 # Places in `limits`.
-M_LATENESS, M_IDS, M_ORDER_MEMORY, M_ORDERS, M_LADDERS_AT, M_DAY_OFFSET, M_CHANGES, M_POOL, M_FIRSTS = range(
-    9
-)
+(
+    M_LATENESS,
+    M_IDS,
+    M_ORDER_MEMORY,
+    M_ORDERS,
+    M_LADDERS_AT,
+    M_DAY_OFFSET,
+    M_CHANGES,
+    M_POOL,
+    M_FIRSTS,
+    M_RATIO_STEP,
+) = range(10)
 
 TOLERANCE = 1e-9  # a score reaches h when score >= h - TOLERANCE * max(1, |h|)
 LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
@@ -78,7 +88,7 @@ LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
     DAY_COUNT,
     AT_LIMITS,
 ) = range(14)
-LIMIT_COUNT = 9
+LIMIT_COUNT = 10
 FEATURE_COLUMNS, TYPE_COLUMNS, SCORE_COLUMNS, PART_COLUMNS, LADDER_COLUMNS = 11, 3, 3, 3, 10
 FEATURE_NUMBERS, POINT_NUMBERS, RUNG_NUMBERS = 3, 2, 2
 
@@ -126,6 +136,7 @@ def compile_policy(
     limits = [allowed_lateness_ms, duplicates_per_user, policy.order_memory_ms, policy.orders_per_user]
     limits += [layout.ladders_at, int(-day_start_ms[0]), changes, 2 * pool_words + 64]
     limits.append(sum(1 << number for number, feature in enumerate(policy.features) if feature.first))
+    limits.append(_ratio_step(policy, day_start_ms))
     whole = (_features(policy, layout), _types(policy), scores, parts, ladders, day_start_ms)
     floats = (_feature_floats(policy), _weights(policy), points, rungs)
     header = [*_starts(whole, AT_LIMITS + LIMIT_COUNT), *_starts(floats, 0)]
@@ -140,6 +151,19 @@ def compile_policy(
     )
 
 
+def _ratio_step(policy: Policy, day_start_ms: I64) -> int:
+    """Answer a number of ms: what leaves the inputs of a ratio leaves at one of its multiples since 1970."""
+    ratios = [feature for feature in policy.features if feature.kind == "ratio"]
+    inputs = {name for feature in ratios for name in (feature.over, feature.under)}
+    days = int(np.gcd.reduce(day_start_ms, initial=DAY_MS)) if ratios else DAY_MS
+    steps = [
+        math.gcd(feature.span_ms, days if feature.bucket_ms % DAY_MS == 0 else feature.bucket_ms)
+        for feature in policy.features
+        if feature.name in inputs
+    ]
+    return math.gcd(DAY_MS, *steps)
+
+
 def _starts(tables: Sequence[NDArray[Any]], first: int) -> list[int]:
     """Answer where each table begins when they follow each other."""
     return [first + sum(table.size for table in tables[:number]) for number in range(len(tables))]
@@ -147,7 +171,7 @@ def _starts(tables: Sequence[NDArray[Any]], first: int) -> list[int]:
 
 def _features(policy: Policy, layout: Layout) -> I64:
     numbers = {feature.name: number for number, feature in enumerate(policy.features)}
-    table = np.zeros((len(policy.features), 11), np.int64)
+    table = np.zeros((len(policy.features), FEATURE_COLUMNS), np.int64)
     for number, feature in enumerate(policy.features):
         row = table[number]
         row[F_KIND], row[F_AT] = KINDS[feature.kind], layout.feature_at[number]
