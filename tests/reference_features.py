@@ -1,13 +1,13 @@
-"""This file computes features and scores of contract section 5 from a user's whole history, each time."""
+"""This file computes features and scores of contract section 5 from a user's whole history, each time it grew."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache, lru_cache, wraps
 from math import fsum
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from scoring.policy import Feature, Part, Policy, Where
@@ -15,6 +15,9 @@ from scoring.policy import Feature, Part, Policy, Where
 DAY_MS = 86_400_000
 QUARTER_HOUR_MS = 900_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TIME_LAST_SECOND_MS = (
+    253_402_300_799_000  # The last whole second of year 9999; what falls later does not fall.
+)
 CALENDAR_MAX_MS = 253_402_300_799_999 - 2 * DAY_MS  # Beyond it Python has no dates; the last offset goes on.
 
 
@@ -147,8 +150,41 @@ def condition_value(policy: Policy, field: str, event: dict[str, Any]) -> str | 
 # ---------------------------------------------------------------------------------------------- features
 
 
+def reaches(score: float, threshold: float) -> bool:
+    """Tell whether a score counts as having reached a threshold."""
+    if threshold == float("-inf"):
+        return True
+    return score >= threshold - 1e-9 * max(1.0, abs(threshold))
+
+
+Answer = TypeVar("Answer")
+
+
+def once(compute: Callable[..., Answer]) -> Callable[..., Answer]:
+    """
+    Compute an answer of a book once, until it is asked about another history, or the history has grown.
+
+    Nothing changes a history but one more event: what a refund takes from an order is known before it is added.
+    """
+
+    @wraps(compute)
+    def answer(book: FeatureBook, name: str, history: list[Applied], *more: Any) -> Answer:
+        if history is not book.asked_about or len(history) != book.asked_at_size:
+            book.asked_about, book.asked_at_size, book.answers = history, len(history), {}
+        question = (compute, name, *more)
+        if question not in book.answers:
+            book.answers[question] = compute(book, name, history, *more)
+        return book.answers[question]
+
+    return answer
+
+
 class FeatureBook:
     """Compute any feature or score of one policy at any time from a history."""
+
+    asked_about: list[Applied] | None = None
+    asked_at_size: int
+    answers: dict[Any, Any]
 
     def __init__(self, policy: Policy, counted_from: dict[str, int]) -> None:
         """Take the number of the first applied event that each feature counts."""
@@ -181,8 +217,10 @@ class FeatureBook:
         ]
         return remembered + self.of_types(feature, feature.until, history)
 
-    def counted(self, feature: Feature, history: list[Applied]) -> list[Applied]:
+    @once
+    def counted(self, name: str, history: list[Applied]) -> list[Applied]:
         """List the events a feature counts."""
+        feature = self.features[name]
         return [
             applied
             for applied in self.of_types(feature, feature.events, history)
@@ -197,60 +235,64 @@ class FeatureBook:
             if over is None or under is None or under < feature.at_least:
                 return None
             return over / under
-        counted = self.counted(feature, history)
         if feature.kind == "decayed":
-            return self.decayed(feature, counted, at_ms)
+            return fsum(
+                points * 2.0 ** (-(at_ms - time_ms) / feature.half_life_ms)
+                for points, time_ms in self.decaying(name, history)
+            )
         if feature.kind == "since":
-            return self.since(feature, counted, history, at_ms)
+            since_ms = self.since_ms(name, history)
+            return None if since_ms is None else (at_ms - since_ms) / 1000
+        counted = self.counted(name, history)
         if feature.kind == "active_days":
             today = local_day(self.policy.timezone, at_ms)
             days = {local_day(self.policy.timezone, applied.time_ms) for applied in counted}
             return float(sum(1 for day in days if today - feature.span_ms // DAY_MS < day <= today))
         if feature.kind == "window":
-            counted = [
-                applied
-                for applied in counted
-                if bucket_end_ms(self.policy.timezone, feature.bucket_ms, applied.time_ms)
-                > at_ms - feature.span_ms
-            ]
+            counted = [applied for applied in counted if self.leaves_ms(feature, applied) > at_ms]
         if feature.of == "amount":
             return sum(applied.amount_minor for applied in counted) / 10**self.policy.minor_digits
         return float(len(counted))
 
-    def decayed(self, feature: Feature, counted: list[Applied], at_ms: int) -> float:
-        """Add up weight (times amount) x 2^(-age / half_life)."""
+    @once
+    def decaying(self, name: str, history: list[Applied]) -> list[tuple[float, int]]:
+        """List weight (times amount) and time of all that is added up, to be taken x 2^(-age / half_life)."""
+        feature = self.features[name]
         weights = dict(zip(feature.events, feature.weights, strict=True))
-        terms = []
-        for applied in counted:
+        found = []
+        for applied in self.counted(name, history):
             points = weights[applied.event["type"]]
             if feature.of == "amount":
                 points *= applied.amount_minor / 10**self.policy.minor_digits
-            terms.append(points * 2.0 ** (-(at_ms - applied.time_ms) / feature.half_life_ms))
-        return fsum(terms)
+            found.append((points, applied.time_ms))
+        return found
 
-    def since(
-        self, feature: Feature, counted: list[Applied], history: list[Applied], at_ms: int
-    ) -> float | None:
-        """Measure the seconds since the newest (or first) counted event, unless an `until` event is newer."""
-        if not counted:
+    @once
+    def since_ms(self, name: str, history: list[Applied]) -> int | None:
+        """Find when the newest (or first) counted event was, unless an `until` event is newer."""
+        feature = self.features[name]
+        times_ms = [applied.time_ms for applied in self.counted(name, history)]
+        if not times_ms:
             return None
-        times_ms = [applied.time_ms for applied in counted]
         chosen_ms = min(times_ms) if feature.first else max(times_ms)
         if any(applied.time_ms > chosen_ms for applied in self.ending(feature, history)):
             return None
-        return (at_ms - chosen_ms) / 1000
+        return chosen_ms
 
+    def leaves_ms(self, feature: Feature, applied: Applied) -> int:
+        """Tell when an event leaves a window: a span after the end of its bucket."""
+        return bucket_end_ms(self.policy.timezone, feature.bucket_ms, applied.time_ms) + feature.span_ms
+
+    @once
     def leaving_ms(self, name: str, history: list[Applied]) -> set[int]:
         """List the instants at which something leaves a window or the active days: silence has no other."""
         feature = self.features[name]
         if feature.kind == "ratio":
             return self.leaving_ms(feature.over, history) | self.leaving_ms(feature.under, history)
         timezone = self.policy.timezone
-        counted = self.counted(feature, history)
+        counted = self.counted(name, history)
         if feature.kind == "window":
-            return {
-                bucket_end_ms(timezone, feature.bucket_ms, each.time_ms) + feature.span_ms for each in counted
-            }
+            return {self.leaves_ms(feature, each) for each in counted}
         if feature.kind == "active_days":
             span_days = feature.span_ms // DAY_MS
             return {day_start_ms(timezone, local_day(timezone, each.time_ms) + span_days) for each in counted}
@@ -284,6 +326,32 @@ class FeatureBook:
         points = [points for _, _, points in self.why(name, history, at_ms)]
         return max(points) if self.scores[name].combine == "max" else fsum(points)
 
-    def score_leaving_ms(self, name: str, history: list[Applied]) -> set[int]:
-        """List the instants at which a score may step in silence."""
-        return set().union(*(self.leaving_ms(part.feature, history) for part in self.scores[name].parts))
+    @once
+    def stretches_ms(self, name: str, history: list[Applied]) -> list[tuple[int, int]]:
+        """
+        Cut the silence after the newest event into stretches in which a score never rises.
+
+        A score may step in silence only where something leaves a window or the active days. Returns the first
+        and the last whole second of each stretch, in order.
+        """
+        first_ms = (max(applied.time_ms for applied in history) // 1000 + 1) * 1000
+        steps_ms = set().union(*(self.leaving_ms(part.feature, history) for part in self.scores[name].parts))
+        assert all(step_ms % 1000 == 0 for step_ms in steps_ms), steps_ms
+        starts_ms = sorted({first_ms} | {step for step in steps_ms if first_ms < step <= TIME_LAST_SECOND_MS})
+        ends_ms = [start_ms - 1000 for start_ms in starts_ms[1:]] + [TIME_LAST_SECOND_MS]
+        return list(zip(starts_ms, ends_ms, strict=True))
+
+    @once
+    def first_below(
+        self, name: str, history: list[Applied], threshold: float, start_ms: int, end_ms: int
+    ) -> int:
+        """Bisect a stretch in which a score never rises, and ends below a threshold, for the first second below."""
+        if not reaches(self.score(name, history, start_ms), threshold):
+            return start_ms
+        while end_ms - start_ms > 1000:
+            middle_ms = (start_ms + end_ms) // 2000 * 1000
+            if reaches(self.score(name, history, middle_ms), threshold):
+                start_ms = middle_ms
+            else:
+                end_ms = middle_ms
+        return end_ms

@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from scoring.policy import Ladder, Policy
-from tests.reference_features import Applied, FeatureBook, Order
-
-TIME_LAST_SECOND_MS = (
-    253_402_300_799_000  # The last whole second of year 9999; what falls later does not fall.
-)
+from tests.reference_features import TIME_LAST_SECOND_MS, Applied, FeatureBook, Order, reaches
 
 
 @dataclass
@@ -38,13 +34,6 @@ class User:
     orders: list[Order] = field(default_factory=list)
     event_ids: list[tuple[str, int]] = field(default_factory=list)
     standings: dict[str, Standing] = field(default_factory=dict)
-
-
-def reaches(score: float, threshold: float) -> bool:
-    """Tell whether a score counts as having reached a threshold."""
-    if threshold == float("-inf"):
-        return True
-    return score >= threshold - 1e-9 * max(1.0, abs(threshold))
 
 
 def whole_second_ms(at_ms: int) -> int:
@@ -166,47 +155,32 @@ class LadderRules(ABC):
         """
         Follow one ladder in silence over the whole seconds after the user's time up to a time.
 
-        Returns below_since at the end and the first second of a fall, each None when there is none. Between
-        two instants at which a bucket leaves, a score never rises: one bisection looks at each second there.
+        Returns below_since at the end and the first second of a fall, each None when there is none.
         """
         standing = user.standings[ladder.name]
         below_since_ms = standing.below_since_ms
         if standing.rung == 0:
             return None, None
+        keep_at = ladder.rungs[standing.rung].keep_at
         first_ms = (user.as_of_ms // 1000 + 1) * 1000
         last_ms = up_to_ms // 1000 * 1000
-        steps_ms = self.book.score_leaving_ms(ladder.score, user.history)
-        assert all(step_ms % 1000 == 0 for step_ms in steps_ms), steps_ms
-        starts_ms = sorted({first_ms} | {step_ms for step_ms in steps_ms if first_ms < step_ms <= last_ms})
-        ends_ms = [start_ms - 1000 for start_ms in starts_ms[1:]] + [last_ms]
-        for start_ms, end_ms in zip(starts_ms, ends_ms, strict=True):
+        for stretch_ms in self.book.stretches_ms(ladder.score, user.history):
+            start_ms, end_ms = max(stretch_ms[0], first_ms), min(stretch_ms[1], last_ms)
             if end_ms < start_ms:
-                break
-            below_from_ms = self._first_below(user, ladder, start_ms, end_ms)
-            if below_from_ms != start_ms:
-                below_since_ms = None
-            if below_from_ms is None:
                 continue
+            if not self._is_below(user, ladder, end_ms):
+                below_since_ms = None
+                continue
+            below_from_ms = self.book.first_below(ladder.score, user.history, keep_at, *stretch_ms)
+            if below_from_ms > start_ms:
+                below_since_ms = None
+            below_from_ms = max(below_from_ms, start_ms)
             if below_since_ms is None:
                 below_since_ms = below_from_ms
             fall_ms = max(below_from_ms, self._due_ms(ladder, standing, below_since_ms))
             if fall_ms <= end_ms:
                 return below_since_ms, fall_ms
         return below_since_ms, None
-
-    def _first_below(self, user: User, ladder: Ladder, start_ms: int, end_ms: int) -> int | None:
-        """Bisect a stretch in which the score never rises for its first second below keep_at."""
-        if self._is_below(user, ladder, start_ms):
-            return start_ms
-        if not self._is_below(user, ladder, end_ms):
-            return None
-        while end_ms - start_ms > 1000:
-            middle_ms = (start_ms + end_ms) // 2000 * 1000
-            if self._is_below(user, ladder, middle_ms):
-                end_ms = middle_ms
-            else:
-                start_ms = middle_ms
-        return end_ms
 
     def next_fall(self, user_id: str, ladder_name: str) -> int | None:
         """Tell when the next fall is if nothing more happens; None when there is none before year 10000."""
