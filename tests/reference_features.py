@@ -348,6 +348,12 @@ class FeatureBook:
         """Bisect a stretch in which a score never rises, and ends below a threshold, for the first second below."""
         if not reaches(self.score(name, history, start_ms), threshold):
             return start_ms
+        ahead_ms = DAY_MS  # Most falls come within days.
+        while start_ms + ahead_ms < end_ms and reaches(
+            self.score(name, history, start_ms + ahead_ms), threshold
+        ):
+            start_ms, ahead_ms = start_ms + ahead_ms, 2 * ahead_ms
+        end_ms = min(end_ms, start_ms + ahead_ms)
         while end_ms - start_ms > 1000:
             middle_ms = (start_ms + end_ms) // 2000 * 1000
             if reaches(self.score(name, history, middle_ms), threshold):
