@@ -1,6 +1,7 @@
 """Tests of how often a worker commits that has much to read, on real servers."""
 
 import json
+import time
 
 import pytest
 from confluent_kafka import Producer
@@ -31,8 +32,10 @@ def behind(one_topic: Bench) -> Bench:
 def test_catch_up__gathers_changes(behind: Bench) -> None:
     """Far from the end of its topic a worker does not commit at every interval: users would be written each time."""
     settings = behind.write(commit_interval="20ms")
+    started_s = time.monotonic()
     with WorkerProcess(settings) as worker:
         worker.wait_until(lambda: behind.written() == MESSAGES)
-        # The first commit, one every five seconds, and one at the end.
-        assert worker.metric("commit_seconds_count") <= 4
+        commits = worker.metric("commit_seconds_count")
+        # The first one, one every five seconds, and one at the end.
+        assert commits <= 3 + (time.monotonic() - started_s) / 5
         assert worker.stop() == 0
