@@ -15,7 +15,7 @@ from tests.simulation.seeds import THEMES, drawn, played, seeds_of, violation
 from tests.simulation.setup import KINDS, Action, Setup
 from tests.simulation.world import EAGER, World
 
-SEEDS = int(os.environ.get("TIERWISE_TEST_SEEDS", "5000")) // len(THEMES)
+SEEDS = int(os.environ.get("TIERWISE_TEST_SEEDS", "2500")) // len(THEMES)
 """Of each theme."""
 MUTANT_SEEDS = 200
 TAIL_SEEDS = 60
