@@ -1,7 +1,7 @@
 """This file is the whole tierwise in slow, obvious Python over dicts and lists: the specification that runs.
 
-It follows contract sections 2 to 5 sentence by sentence, keeps every applied event and recomputes everything
-each time. Decoding is in reference_decode.py, features and scores in reference_features.py, rises and falls
+It follows contract sections 2 to 5 sentence by sentence, keeps every applied event and computes everything anew
+when one comes. Decoding is in reference_decode.py, features and scores in reference_features.py, rises and falls
 in reference_ladders.py.
 """
 
