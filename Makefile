@@ -4,7 +4,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
-WORKERS ?= 2
 REDIS ?= redis-server
 ARGS ?=
 
@@ -19,24 +18,24 @@ demo: $(READY)  ## Score a shop live, on embedded servers; options as ARGS="--ev
 	@$(BIN)/tierwise demo $(ARGS)
 
 test: $(READY)  ## Run all tests, on real embedded servers.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --ignore tests/kafka $(ARGS)
+	$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --ignore tests/kafka $(ARGS)
 
 # Needs Java 17 or newer and Maven, which fetches the broker into build/; without them these tests skip.
 test-kafka: $(READY)  ## Run the tests of what only Apache Kafka has, on one that is started here.
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/kafka $(ARGS)
+	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile tests/kafka $(ARGS)
 
 # All but the tests of the embedded servers themselves; or those that ARGS names.
 test-redis: $(READY)  ## Run the tests that use the store once more, on redis-server in place of Valkey.
 	@command -v $(REDIS) >/dev/null || \
 		{ echo "make test-redis needs redis-server; install it, or name one: make REDIS=/path/to/redis-server" >&2; exit 2; }
-	TIERWISE_TEST_STORE=$(REDIS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile \
+	TIERWISE_TEST_STORE=$(REDIS) $(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile \
 		--ignore tests/integration/test_embedded.py --ignore tests/integration/test_demo.py \
 		$(or $(ARGS),tests/integration)
 
 # The kernels have no bounds checks of their own; these are compiled with them, into a cache apart.
 test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.
 	NUMBA_BOUNDSCHECK=1 TIERWISE_KERNEL_CACHE=$(CURDIR)/$(VENV)/kernels-with-bounds \
-		$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/property $(ARGS)
+		$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile tests/unit tests/property $(ARGS)
 
 # Needs root, for a file system of its own and another user; without it these tests skip.
 test-image: $(READY)  ## Carry out the Dockerfile in a bare directory, and run what comes of it.
