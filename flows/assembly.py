@@ -84,7 +84,8 @@ class Assembly:
         if not self.relay.flush(FLUSH_S):
             log("warn", "outbox.left", entries=self.progress.unpublished(), action="next owner publishes")
         self.emit.note()
-        self.commit.trim()
+        for written in self.commit.trim():
+            self.emit(written)
         self.reader.report_offsets()
 
 

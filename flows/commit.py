@@ -1,7 +1,7 @@
 """This file is the commit stage: what the shards changed goes to the store, each write atomic and fenced."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -92,53 +92,46 @@ class Commit:
         self._owned: dict[int, _Owned] = {}
         self._next_look_ms = 0
 
-    def __call__(self, items: Sequence[Due]) -> list[Written]:
-        """Take one batch of items."""
-        written: list[Written] = []
-        for item in items:
-            match item:
-                case Claimed(claim):
-                    written += self._take(claim)
-                case Scored(plan):
-                    written += self._write(plan)
-                case Erased(erasure):
-                    written += self._erase(erasure)
-                case Released(partition):
-                    if owned := self._owned.pop(partition, None):  # Otherwise its last write failed.
-                        self._progress.settled[partition] = owned.claim.token
-                    self._store.forget(partition)
-                    written.append(item)
-                case Flush():
-                    written.append(item)
-                case Tick():
-                    written += self.trim()
-                    written += self._look_at_quiet_shards()
-                    written.append(item)
-        return written
+    def __call__(self, item: Due) -> Iterator[Written]:
+        """Work one item off; answer what of it is durable as soon as it is, for the change topic not to wait."""
+        match item:
+            case Claimed(claim):
+                yield from self._take(claim)
+            case Scored(plan):
+                yield from self._write(plan)
+            case Erased(erasure):
+                yield from self._erase(erasure)
+            case Released(partition):
+                if owned := self._owned.pop(partition, None):  # Otherwise its last write failed.
+                    self._progress.settled[partition] = owned.claim.token
+                self._store.forget(partition)
+                yield item
+            case Flush():
+                yield item
+            case Tick():
+                yield from self.trim()
+                yield from self._look_at_quiet_shards()
+                yield item
 
-    def trim(self) -> list[Written]:
+    def trim(self) -> Iterator[Written]:
         """Take what has been published out of the outboxes that no write of late has looked after."""
-        results: list[Written] = []
         for partition, owned in list(self._owned.items()):
             account = self._progress.shards.get(partition)
             if account is not None and account.delivered != account.trimmed:
-                results += self._fenced(
+                yield from self._fenced(
                     partition, partial(self._write_place, owned, None, self._stamp_of(owned.claim))
                 )
-        return results
 
-    def _look_at_quiet_shards(self) -> list[Written]:
+    def _look_at_quiet_shards(self) -> Iterator[Written]:
         """Learn of a store that went back while nothing was written, as a write would."""
         now_ms = self._clock.monotonic_ms()
         if now_ms < self._next_look_ms:
-            return []
+            return
         self._next_look_ms = now_ms + QUIET_LOOK_MS
-        results: list[Written] = []
         for partition, owned in list(self._owned.items()):
             if owned.claim.number == owned.seen_number:
-                results += self._fenced(partition, partial(self._check, owned.claim))
+                yield from self._fenced(partition, partial(self._check, owned.claim))
             owned.seen_number = owned.claim.number
-        return results
 
     def _check(self, claim: Claim) -> list[OutboxBatch]:
         self._store.check(claim)
@@ -158,38 +151,34 @@ class Commit:
         # What is in flight from a claim before this one no longer counts; what matters of it is in `batches`.
         return [Dropped(claim.partition), Committed(claim.partition, batches, published)]
 
-    def _write(self, plan: CommitPlan) -> list[Written]:
+    def _write(self, plan: CommitPlan) -> Iterator[Written]:
         owned = self._owned.get(plan.partition)
         if owned is None:
-            return []
+            return
         started_s = time.monotonic()
-        results = self._fenced(plan.partition, lambda: self._write_plan(owned, plan))
+        yield from self._fenced(plan.partition, partial(self._write_plan, owned, plan))
         if plan.partition in self._owned:
             self._measure.commit_made(plan, time.monotonic() - started_s)
-        return results
 
-    def _erase(self, erasure: Erasure) -> list[Written]:
+    def _erase(self, erasure: Erasure) -> Iterator[Written]:
         owned = self._owned.get(erasure.partition)
         if owned is None:
-            return []  # The request is still there for whoever owns the shard next.
+            return  # The request is still there for whoever owns the shard next.
         entries = [change_topic.entry_of(change) for change in erasure.changes]
         if entries:
             entries.append(change_topic.tombstone_of(erasure.user_id))
         batch = outbox.pack(entries) if entries else None
         commands, count = self._erase_encoder.encode(erasure)
-        results = self._fenced(
-            erasure.partition, lambda: _listed(self._store.write_chunk(owned.claim, commands, count, batch))
-        )
+        write = partial(self._store.write_chunk, owned.claim, commands, count, batch)
+        yield from self._fenced(erasure.partition, lambda: _listed(write()))
         if erasure.partition in self._owned:
             self._measure.user_erased(erasure)
             log("info", "user.erased", shard=erasure.partition, was_known=erasure.marker is not None)
-        return results
 
-    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> list[OutboxBatch]:
-        stored: list[OutboxBatch] = []
+    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> Iterator[OutboxBatch]:
         chunks = Ahead(self._rendered(owned, plan))
         while chunk := chunks.take():
-            stored += self._write_chunk(owned, chunk, chunks.prepare)
+            yield from self._write_chunk(owned, chunk, chunks.prepare)
             self._progress.beat()
         offsets, marks, _ = owned.place
         owned.place = (
@@ -198,12 +187,11 @@ class Commit:
             plan.watermark_ms,
         )
         is_former = self._stamp_of(owned.claim) != self._stamp
-        stored += self._write_place(
+        yield from self._write_place(
             owned, self._with_letters(outbox.pack(()), plan.dead_letters), self._stamp
         )
         if is_former:  # Every user has been written anew; nothing of the former policy is left.
             owned.encoder = self._new_encoder(owned.claim)
-        return stored
 
     def _stamp_of(self, claim: Claim) -> Stamp:
         """Answer what the rows in the store were made with: a former policy, until the first plan is written."""
@@ -257,29 +245,29 @@ class Commit:
             account.written = offsets
         return _listed(stored)
 
-    def _fenced(self, partition: int, write: Callable[[], list[OutboxBatch]]) -> list[Written]:
+    def _fenced(self, partition: int, write: Callable[[], Iterable[OutboxBatch]]) -> Iterator[Written]:
         """Write; when the shard turns out to be another's, or not as we left it, drop it."""
         try:
-            stored = write()
+            for stored in write():
+                yield Committed(partition, [stored])
         except StoreFenced as error:
             self._progress.lost(partition)
             self._measure.shard_fenced()
             log("warn", "store.fenced", shard=partition, action="drop", error=error)
-            return self._drop(partition)
+            yield self._drop(partition)
         except StoreRolledBack as error:
             self._progress.rolled_back.add(partition)
             self._measure.shard_rolled_back()
             log("warn", "store.rolled_back", shard=partition, action="reload", error=error)
-            return self._drop(partition)
+            yield self._drop(partition)
         except StoreError as error:
             self._measure.commit_refused(error)
             raise
-        return [Committed(partition, stored)] if stored else []
 
-    def _drop(self, partition: int) -> list[Written]:
+    def _drop(self, partition: int) -> Dropped:
         self._owned.pop(partition, None)
         self._store.forget(partition)
-        return [Dropped(partition)]
+        return Dropped(partition)
 
     def _account(self, owned: _Owned) -> ShardProgress | None:
         return self._progress.shards.get(owned.claim.partition)

@@ -1,8 +1,6 @@
 """This file is the emit stage: what is durable goes to the change and dead-letter topics."""
 
-from collections.abc import Sequence
-
-from flows.items import Committed, Dropped, Flush, Released, Tick, Written
+from flows.items import Committed, Dropped, Flush, Released, Written
 from flows.measure import Measure
 from flows.progress import Progress
 from sinks.relay import Relay
@@ -19,22 +17,19 @@ class Emit:
         self._measure = measure
         self._progress = progress
 
-    def __call__(self, items: Sequence[Written]) -> None:
-        """Take one batch of items."""
-        for item in items:
-            match item:
-                case Committed(partition, batches, published):
-                    if batches:
-                        self._relay.publish(partition, batches, published)
-                        self._measure.entries_stored(partition, batches[-1].last_id)
-                case Released(partition) | Dropped(partition):
-                    self._relay.forget(partition)
-                    self._measure.outbox_left(partition)
-                case Flush():
-                    self._relay.flush(FLUSH_S)
-                    self.note()
-                case Tick():
-                    self.note()
+    def __call__(self, item: Written) -> None:
+        """Take one item."""
+        match item:
+            case Committed(partition, batches, published):
+                if batches:
+                    self._relay.publish(partition, batches, published)
+                    self._measure.entries_stored(partition, batches[-1].last_id)
+            case Released(partition) | Dropped(partition):
+                self._relay.forget(partition)
+                self._measure.outbox_left(partition)
+            case Flush():
+                self._relay.flush(FLUSH_S)
+                self.note()
 
     def note(self) -> None:
         """Hear what the broker has confirmed, and tell the other stages."""

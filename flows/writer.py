@@ -7,6 +7,7 @@ the stages rely on changes; only one of the two threads uses a shard's connectio
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ class Writer(StatelessSinkPartition[Due]):
         self._waiting: deque[Due] = deque()
         self._has_news = threading.Condition()
         self._is_ending = False
+        self._noted_s = float("-inf")
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
 
     def start(self) -> None:
@@ -91,8 +93,15 @@ class Writer(StatelessSinkPartition[Due]):
 
     def _work_off(self, items: Sequence[Due]) -> None:
         for item in items:
-            self._emit(self._commit([item]))
+            for written in self._commit(item):
+                self._emit(written)
+                if time.monotonic() - self._noted_s >= NOTE_S:
+                    self._note()
+        self._note()
+
+    def _note(self) -> None:
         self._emit.note()
+        self._noted_s = time.monotonic()
 
 
 class Write(DynamicSink[Due]):

@@ -47,10 +47,9 @@ def offsets_first() -> None:
     write_plan = Commit._write_plan
 
     def hasty(self: Commit, owned: Any, plan: Any) -> Any:
-        entries = write_plan(self, owned, replace(plan, blocks=()))
+        yield from write_plan(self, owned, replace(plan, blocks=()))
         for chunk in self._rendered(owned, plan):
-            entries += self._write_chunk(owned, chunk, nothing)
-        return entries
+            yield from self._write_chunk(owned, chunk, nothing)
 
     Commit._write_plan = hasty  # type: ignore[method-assign]
 

@@ -190,7 +190,7 @@ def test_relay__begins_again_with_a_new_producer(
         topics = make_topics(kafka, prefix, PARTITIONS)
         relay = open_relay(kafka.client_settings, topics)
         relay.publish(0, [batch(0, 50), batch(50, 50)])
-        assert relay.flush(20)
+        assert relay.flush(60)
         kafka.pause()
         relay.publish(0, [batch(100, 50), batch(150, 50)])
         assert not relay.flush(0.5)
@@ -199,7 +199,7 @@ def test_relay__begins_again_with_a_new_producer(
         assert not relay.flush(0.5)
         assert (relay.delivered_to(0), relay.pending(0), relay.failures) == ("1-99", 150, 1)
         kafka.resume()
-        assert relay.flush(30)
+        assert relay.flush(60)
         assert relay.delivered_to(0) == "1-249"
         found = read_all(kafka, topics.changes, 250)
         assert {int(value) for _, value in found} == set(range(250))

@@ -98,61 +98,56 @@ class Commit:
             elif account and self._protocol.looks_when_quiet:
                 yield from self._fenced(owned, self._look(owned))
 
-    def _look(self, owned: _Owned) -> Steps[list[Entry]]:
+    def _look(self, owned: _Owned) -> Steps[None]:
         yield from self._client.look(owned.claim)
-        return []
 
-    def _write_plan(self, owned: _Owned, plan: Plan) -> Steps[list[Entry]]:
+    def _write_plan(self, owned: _Owned, plan: Plan) -> Steps[None]:
         if not self._protocol.publishes_after_the_write:
             self._publish_early(owned, plan)
         old, new = owned.place, plan.place
         owned.place = Place(_merged(old.offsets, new.offsets), _merged(old.marks, new.marks), new.watermark)
-        stored: list[Entry] = []
         if not self._protocol.writes_offsets_last:
-            stored += yield from self._write_place(owned, plan.letters)
+            yield from self._write_place(owned, plan.letters)
         for chunk in plan.chunks:
-            stored += yield from self._write_chunk(owned, chunk)
+            yield from self._write_chunk(owned, chunk)
         if self._protocol.writes_offsets_last:
-            stored += yield from self._write_place(owned, plan.letters)
-        return stored
+            yield from self._write_place(owned, plan.letters)
 
-    def _write_chunk(self, owned: _Owned, chunk: Chunk) -> Steps[list[Entry]]:
+    def _write_chunk(self, owned: _Owned, chunk: Chunk) -> Steps[None]:
         new_users = [user for user, rung in chunk.left.items() if rung is None]
         was_cold = chunk.was_cold if self._protocol.moves_rows_between_homes else {}
         rows = Write(owned.claim.partition, rows=chunk.rows, left=chunk.left, was_cold=was_cold)
         entries = tuple(chunk.entries)
         if self._protocol.writes_rows_with_outbox:
-            return (yield from self._write(owned, replace(rows, entries=entries), new_users))
+            yield from self._write(owned, replace(rows, entries=entries), new_users)
+            return
         yield from self._write(owned, rows, new_users)
-        return (yield from self._write(owned, Write(rows.partition, entries=entries)))
+        yield from self._write(owned, Write(rows.partition, entries=entries))
 
-    def _write_place(self, owned: _Owned, letters: Sequence[Entry]) -> Steps[list[Entry]]:
+    def _write_place(self, owned: _Owned, letters: Sequence[Entry]) -> Steps[None]:
         place = owned.place
         if not self._protocol.writes_marks:
             place = Place(place.offsets, (None,) * len(place.marks))
-        return (
-            yield from self._write(owned, Write(owned.claim.partition, entries=tuple(letters), place=place))
-        )
+        yield from self._write(owned, Write(owned.claim.partition, entries=tuple(letters), place=place))
 
-    def _write(self, owned: _Owned, write: Write, new_users: Sequence[str] = ()) -> Steps[list[Entry]]:
+    def _write(self, owned: _Owned, write: Write, new_users: Sequence[str] = ()) -> Steps[None]:
+        """Write, and publish what is durable then; the next write does not wait for it."""
         account = self._progress.accounts.get(write.partition)
         trim_to = account.delivered if account and account.delivered != account.trimmed else None
         trimming = Write(**{**write.__dict__, "trim_to": trim_to})
         stored = yield from self._client.write(owned.claim, trimming, new_users)
         if account and trim_to:
             account.trimmed = trim_to
-        return stored
+        if self._protocol.publishes_after_the_write:
+            self._relay.publish(write.partition, stored)
 
-    def _fenced(self, owned: _Owned, writing: Steps[list[Entry]]) -> Steps[None]:
+    def _fenced(self, owned: _Owned, writing: Steps[None]) -> Steps[None]:
         """Write; when the shard turns out to be another's, or not as we left it, drop it."""
         partition = owned.claim.partition
         try:
-            stored = yield from writing
+            yield from writing
         except (Fenced, RolledBack) as error:
             self._drop(partition, error)
-        else:
-            if self._protocol.publishes_after_the_write:
-                self._relay.publish(partition, stored)
 
     def _publish_early(self, owned: _Owned, plan: Plan) -> None:
         pieces = [*(chunk.entries for chunk in plan.chunks), plan.letters]

@@ -1,0 +1,98 @@
+"""Tests of the commit stage on a real store: in which order it writes, and tells what is written."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from config.policy_file import load_policy
+from flows.clock import SystemClock
+from flows.commit import Commit, Stamp
+from flows.items import Claimed, Committed, Scored
+from flows.measure import Measure
+from flows.progress import Progress
+from scoring.commit_plan import CommitPlan
+from scoring.decoder import Decoder
+from scoring.policy import Policy
+from scoring.shard import Shard
+from scoring.tables import compile_policy
+from sinks.change_encoder import ChangeEncoder
+from sinks.erasure import EraseEncoder
+from sinks.keyspace import OFFSET, Keyspace
+from sinks.output_tail import OutputTail
+from sinks.profile_encoder import ProfileEncoder
+from sinks.shard_store import ShardStore
+from tests.integration.shard_writes import PARTITION, TOPICS
+from tests.integration.worker_process import POLICY
+
+NOW_MS = 1_788_220_800_000
+CHUNK_USERS = 100
+
+
+@pytest.fixture
+def policy() -> Policy:
+    """Read the policy that ships."""
+    return load_policy(POLICY)
+
+
+@pytest.fixture
+def commit(shards: ShardStore, prefix: str, policy: Policy) -> Commit:
+    """Make the stage of a worker that owns one shard."""
+    clock = SystemClock()
+    progress = Progress(clock)
+    claim = shards.claim(PARTITION)
+    progress.claimed(PARTITION, [None] * len(TOPICS))
+    stage = Commit(
+        shards,
+        lambda claim: ProfileEncoder(policy, prefix, claim.partition),
+        ChangeEncoder(policy),
+        EraseEncoder(policy, prefix, TOPICS),
+        OutputTail({}, {}),
+        TOPICS,
+        Stamp({"policy": policy.name}, "layout"),
+        progress,
+        clock,
+        Measure(policy, prefix, progress, clock),
+    )
+    assert not [item for item in stage(Claimed(claim)) if isinstance(item, Committed) and item.batches]
+    return stage
+
+
+def plan_of(policy: Policy, users: int) -> CommitPlan:
+    """Let each of so many users place a first order, and take what is to be written of them."""
+    orders: list[dict[str, Any]] = [
+        {
+            "event_id": f"e{n}",
+            "user_id": f"u{n}",
+            "type": "order_paid",
+            "order_id": f"o{n}",
+            "amount": "268.00",
+        }
+        for n in range(users)
+    ]
+    values = [json.dumps(order | {"event_time": NOW_MS}).encode() for order in orders]
+    shard = Shard(compile_policy(policy, len(TOPICS), 0), PARTITION, TOPICS, 0)
+    shard.add(Decoder(policy, 0).decode(PARTITION, 1, values, np.arange(users), np.full(users, NOW_MS)))
+    shard.advance([True, True], [False, False])
+    plan = shard.take_commit(CHUNK_USERS)
+    assert plan is not None
+    return plan
+
+
+def test_commit__tells_of_a_chunk_before_it_writes_the_next(
+    commit: Commit, policy: Policy, store: redis.Redis, keys: Keyspace
+) -> None:
+    """Changes are published as soon as they are durable, not when the last user of a long commit is written."""
+    rows, meta = keys.rows(PARTITION), keys.meta(PARTITION)
+    written = commit(Scored(plan_of(policy, 5 * CHUNK_USERS)))
+    for number, item in zip(range(1, 6), written, strict=False):
+        assert isinstance(item, Committed)
+        assert {change.id.split("-")[0] for held in item.batches for change in held.entries()} == {
+            str(number)
+        }
+        assert store.hlen(rows) == number * CHUNK_USERS
+        assert not any(name.startswith(OFFSET) for name in store.hgetall(meta))
+    assert not list(written)
+    assert any(name.startswith(OFFSET) for name in store.hgetall(meta))
