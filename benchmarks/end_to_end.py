@@ -29,6 +29,7 @@ from flows.dev.embedded import create_topics
 from flows.dev.generator import CLICKSTREAM, ORDERS
 from flows.dev.load import Loader
 from flows.dev.stack import PARTITIONS, POLICY, Stack
+from flows.dev.worker_metrics import fetch_metrics
 from sinks.keyspace import OFFSET, Keyspace
 
 DEADLINE_S = 120.0
@@ -66,7 +67,6 @@ def cpu_seconds_of(pid: int) -> float:
 def score(
     stack: Stack | Servers,
     prefix: str,
-    warm: int,
     count: int,
     policy: Path,
     topics: Sequence[str] = (CLICKSTREAM, ORDERS),
@@ -74,8 +74,9 @@ def score(
     """
     Let a fresh worker, with this prefix and a group of its own, score everything from the beginning.
 
-    The clock runs from the first commit that holds the `warm` events, where users appear and rise for the first
-    time, to the last one, and until all changes are published. `store_cpu_s` is what Valkey used meanwhile.
+    The clock runs from the first messages read, as the ceiling's does, to the last commit, and until all changes are
+    published: what a worker has read ahead of its commits cannot flatter it. `store_cpu_s` is what Valkey used
+    meanwhile.
     """
     create_topics(stack.kafka.bootstrap, [f"{prefix}.changes", f"{prefix}.dead-letters"], PARTITIONS)
     settings = {
@@ -92,12 +93,12 @@ def score(
         "worker", [sys.executable, "-m", "flows.cli", "run", "--settings", str(file)], dict(os.environ)
     )
     try:
-        done = wait_for(stack, prefix, warm, settled=False)
+        worker.wait_until(lambda: has_begun(prefix, stack.http_port), DEADLINE_S)
         started_s, cpu_s = time.monotonic(), cpu_seconds_of(worker.pid)
         store_cpu_s = cpu_seconds_of(stack.valkey.pid)
-        wait_for(stack, prefix, count, settled=True)
+        wait_for(stack, prefix, count)
         return {
-            "messages": count - done,
+            "messages": count,
             "wall_s": time.monotonic() - started_s,
             "cpu_s": cpu_seconds_of(worker.pid) - cpu_s,
             "store_cpu_s": cpu_seconds_of(stack.valkey.pid) - store_cpu_s,
@@ -106,9 +107,14 @@ def score(
         worker.stop(30)
 
 
-def wait_for(stack: Stack | Servers, prefix: str, messages: int, *, settled: bool) -> int:
+def has_begun(prefix: str, port: int) -> bool:
+    """Tell whether the worker has taken in its first messages."""
+    return (fetch_metrics(port) or {}).get(f"{prefix}_messages_consumed_total", 0) > 0
+
+
+def wait_for(stack: Stack | Servers, prefix: str, messages: int) -> None:
     """
-    Wait until the store is done with so many messages, and if `settled` with all that came of them; answer how many.
+    Wait until the store is done with so many messages, and with all that came of them.
 
     The store is asked, not the worker: its counters run ahead of its commits.
     """
@@ -117,9 +123,8 @@ def wait_for(stack: Stack | Servers, prefix: str, messages: int, *, settled: boo
         while time.monotonic() < give_up_s:
             metas = [store.hgetall(keys.meta(one)) for one in range(PARTITIONS)]
             done = sum(int(at) for meta in metas for name, at in meta.items() if name.startswith(OFFSET))
-            waiting = sum(store.xlen(keys.outbox(one)) for one in range(PARTITIONS))
-            if done >= messages and not (settled and waiting):
-                return done
+            if done >= messages and not any(store.xlen(keys.outbox(one)) for one in range(PARTITIONS)):
+                return
             time.sleep(0.02)
     raise TimeoutError(f"the worker did not store {messages} messages in {DEADLINE_S} s")
 
@@ -155,7 +160,6 @@ def main() -> None:
     """Measure and print; with --save write the result to a file."""
     options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     options.add_argument("--events", type=int, default=2_000_000)
-    options.add_argument("--warm", type=int, default=1_000_000, help="of these events, before the clock runs")
     options.add_argument("--users", type=int, default=100_000)
     options.add_argument("--locality", choices=LOCALITIES, default="uniform", help="how users are drawn")
     options.add_argument("--rounds", type=int, default=5)
@@ -175,7 +179,7 @@ def main() -> None:
         ceilings, workers = [], []
         for number in range(1, chosen.rounds + 1):
             ceilings.append(ceiling(stack, count))
-            workers.append(score(stack, f"round{number}", chosen.warm, count, chosen.policy))
+            workers.append(score(stack, f"round{number}", count, chosen.policy))
     result = {
         "consume and value": summary("consume + value", ceilings),
         "worker": summary("worker", workers),

@@ -103,7 +103,7 @@ def measure(rate: int, interval_ms: int, seconds: float) -> dict[str, Any]:
     with Stack(overrides={"commit_interval": f"{interval_ms}ms"}) as stack:
         stack.start_worker()
         warm = Loader(stack.kafka.bootstrap, events(2 * USERS, USERS, time.time_ns() // 1_000_000)).run()
-        wait_for(stack, PREFIX, warm, settled=True)
+        wait_for(stack, PREFIX, warm)
         probes = Probes(stack.kafka.bootstrap, stack.valkey.url)
         probes.join()
         load = [

@@ -148,7 +148,7 @@ def measured(
         figures["first_commit_s"] = round(time.monotonic() - started_s, 2)
         if meanwhile:
             meanwhile(stack)
-        wait_for(stack, PREFIX, count, settled=True)
+        wait_for(stack, PREFIX, count)
         figures |= {"rss_mb": memory_mb(worker.pid, "VmRSS"), "peak_mb": memory_mb(worker.pid, "VmHWM")}
         assert worker.stop(30) == 0
         return figures

@@ -95,7 +95,7 @@ def main() -> None:
         everybody = events(20 * chosen.users, chosen.users, time.time_ns() // 1_000_000)
         count = Loader(stack.kafka.bootstrap, everybody).run()
         for _ in range(chosen.rounds):
-            wait_for(stack, PREFIX, count, settled=True)
+            wait_for(stack, PREFIX, count)
             found["rest"].append(reader(stack, chosen.seconds, chosen.users))
             found["load"].append(under_load(stack, chosen.rate, chosen.seconds, chosen.users))
             count += round(chosen.rate * (chosen.seconds + 2 * WARM_UP_S))

@@ -47,7 +47,7 @@ class Match:
         count = self.events_of(share)
         topics = self.topics(share)
         prefix = self._fresh("ours")
-        figures = score(self._servers, prefix, int(count * WARM_SHARE), count, JOB, topics)
+        figures = score(self._servers, prefix, count, JOB, topics)
         self._stored[share] = standings(self._servers.valkey.url, prefix, self._sample, "tier.score")
         return figures
 

@@ -4,7 +4,7 @@ python -m benchmarks.peers.run [--events N] [--rounds N] [--users N] [--broker a
 
 Each round runs the ceiling (consume and value), our worker on benchmarks/job.yaml, and each peer. A slow peer reads
 topics with a share of the events, see catalogue.py. What each has stored in the end is compared with what our
-worker stored from the same topics. The clock starts when a quarter of the events is done.
+worker stored from the same topics. A peer's clock starts when a quarter of the events is done, ours at the first.
 """
 
 import argparse
