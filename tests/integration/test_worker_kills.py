@@ -9,7 +9,7 @@ from tests.integration.bench import Bench, Load
 from tests.integration.outcome import assert_same, expected, story
 from tests.integration.worker_process import WorkerProcess
 
-KILLS = int(os.environ.get("TIERWISE_TEST_KILLS", "8"))
+KILLS = int(os.environ.get("TIERWISE_TEST_KILLS", "15"))
 """In each of the two tests."""
 
 
