@@ -206,7 +206,7 @@ def test_readme__share_of_the_ceiling_is_that_of_the_result(name: str) -> None:
     assert f"| {three_digits(median(shares))} | `make bench" in text_of("README.md")
 
 
-@pytest.mark.parametrize("name", ["end_to_end", "end_to_end_job"])
+@pytest.mark.parametrize("name", ["end_to_end", "end_to_end_long", "end_to_end_job"])
 def test_performance_page__rounds_are_those_of_the_result(name: str) -> None:
     """Each round of one worker is quoted, so that everybody sees how far they are apart."""
     shares = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["share_of_ceiling"]
