@@ -169,8 +169,9 @@ class Commit:
             entries.append(change_topic.tombstone_of(erasure.user_id))
         batch = outbox.pack(entries) if entries else None
         commands, count = self._erase_encoder.encode(erasure)
-        write = partial(self._store.write_chunk, owned.claim, commands, count, batch)
-        yield from self._fenced(erasure.partition, lambda: _listed(write()))
+        yield from self._fenced(
+            erasure.partition, lambda: _listed(self._store.write_chunk(owned.claim, commands, count, batch))
+        )
         if erasure.partition in self._owned:
             self._measure.user_erased(erasure)
             log("info", "user.erased", shard=erasure.partition, was_known=erasure.marker is not None)

@@ -44,7 +44,6 @@ class UserRows:
         self.index = UserIndex(capacity)
         self._pool = GrowingWords(max(1 << 16, 4 * compiled.pool_words_max))
         self._words = GrowingWords(capacity * compiled.layout.width)
-        self._begun = 0
         rows = self._words.words.reshape(capacity, -1)
         self.state = State(
             rows=rows,
@@ -68,14 +67,16 @@ class UserRows:
 
     def rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
         """Find or add the row of each message whose fate is 0; -1 for the others."""
+        known = len(self)
         rows = self.index.rows_of(source, start, fate)
-        self._fit()
+        self._fit(known)
         return rows
 
     def row_of(self, user_id: bytes) -> int:
         """Find or add one user."""
+        known = len(self)
         row = self.index.row_of(user_id)
-        self._fit()
+        self._fit(known)
         return row
 
     def exists(self, row: int) -> bool:
@@ -195,13 +196,11 @@ class UserRows:
         while self.state.pool.shape[0] - self.state.heap[0] < words:
             self.grow_pool()
 
-    def _fit(self) -> None:
-        """Have a row for everybody whom the index knows; new ones are blank."""
-        capacity, count = self.index.capacity, len(self)
-        if capacity > self.state.rows.shape[0]:
-            self._grow(capacity)
-        self.state.rows[self._begun : count] = self.compiled.blank_row
-        self._begun = count
+    def _fit(self, known: int) -> None:
+        """Have a blank row for everybody whom the index has learned of behind so many."""
+        if self.index.capacity > self.state.rows.shape[0]:
+            self._grow(self.index.capacity)
+        self.state.rows[known : len(self)] = self.compiled.blank_row
 
     def _grow(self, capacity: int) -> None:
         state, width = self.state, self.compiled.layout.width
