@@ -4,6 +4,7 @@ import numba
 
 from scoring.features import keep_order
 from scoring.jit import kernel
+from scoring.kernel_types import CHANGES, INT, STATE, TABLES
 from scoring.ladders import highest_entered, highest_kept, mark_dirty, move, refine
 from scoring.lookup import ladder_cell, ladder_count, limit, rung_number
 from scoring.memory import copy_words
@@ -24,7 +25,6 @@ from scoring.row import (
 )
 from scoring.scores import ladder_at, ladder_score
 from scoring.state import C_CHANGES, CAUSE_POLICY, X_FROM
-from scoring.step import CHANGES, INT, STATE, TABLES
 from scoring.tables import L_RUNG, M_LATENESS, M_ORDER_MEMORY, R_KEEP
 
 

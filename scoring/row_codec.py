@@ -10,6 +10,7 @@ from numba import types
 
 from scoring.borrowing import borrowing
 from scoring.jit import kernel
+from scoring.kernel_types import INT, STATE, TABLES
 from scoring.lookup import ladder_count
 from scoring.memory import allocate, copy_words, forget_old_ids, release, size_class
 from scoring.row import (
@@ -25,7 +26,6 @@ from scoring.row import (
     ORDERS_COUNT,
 )
 from scoring.scores import ladder_at
-from scoring.step import INT, STATE, TABLES
 
 INTS = types.int64[::1]
 

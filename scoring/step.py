@@ -4,9 +4,9 @@ import numba
 import numpy as np
 
 from scoring.borrowing import borrowing
-from scoring.deadlines import is_kept_until
-from scoring.features import keep_order, note_event, take_money, take_order
+from scoring.features import note_event
 from scoring.jit import kernel
+from scoring.kernel_types import CHANGES, EVENTS, INT, STATE, TABLES
 from scoring.ladders import (
     explain_parts,
     fire_due,
@@ -15,12 +15,12 @@ from scoring.ladders import (
     pass_time,
     refine,
 )
-from scoring.lookup import ladder_cell, ladder_count, limit, type_cell
-from scoring.memory import append_order, find_order, forget_first_order, remember_id, remembers_id
+from scoring.lookup import ladder_count, limit, type_cell
+from scoring.memory import find_order, remember_id, remembers_id
+from scoring.orders import place_order, undo_order
 from scoring.prefetch import prefetch
 from scoring.row import (
     AS_OF,
-    BELOW_SINCE,
     FALLS_AT,
     FIRST_SEEN,
     ID_WORDS,
@@ -30,47 +30,27 @@ from scoring.row import (
     NEWEST,
     NONE,
     OFFSETS,
-    ORDER_GONE,
-    ORDER_LEFT,
-    ORDER_MATCH,
-    ORDER_TIME,
-    ORDER_TYPE,
-    ORDERS,
-    ORDERS_AT,
-    ORDERS_COUNT,
-    RUNG,
-    SPEND,
     STALE,
 )
 from scoring.row import SINCE as ENTERED
 from scoring.scores import ladder_at, ladder_score
 from scoring.state import (
     C_CHANGES,
-    C_ORDERS_EVICTED,
-    C_REFUND_EXCESS,
     CAUSE_EVENT,
     CAUSE_REFUND,
     CAUSE_TIME,
-    Changes,
-    Events,
-    State,
 )
 from scoring.tables import (
-    L_FEATURES,
-    L_RATIO,
-    L_RUNGS,
     M_CHANGES,
     M_FIRSTS,
     M_LATENESS,
     M_ORDER_MEMORY,
-    M_ORDERS,
     M_POOL,
-    M_RATIO_STEP,
     T_ORDER,
     T_REFUND,
     T_UNTIL,
-    Tables,
 )
+from scoring.unmoved import ratios_rest, settle, stands
 
 # What became of a message; 1 to 8 are the dead-letter reasons of scoring/events.py.
 APPLIED, TOO_LATE, UNKNOWN_ORDER, DUPLICATE, IGNORED, REPLAYED = 0, 7, 8, 20, 21, 22
@@ -79,32 +59,6 @@ NO_ORDER = -1
 AHEAD = 16  # So many users before a kernel comes to one, his row is fetched; half as many before, his ids.
 LINE_WORDS = 8
 ID_LINES_MAX = 8  # The CPU goes on by itself with what is read in a row.
-
-
-def _tables_type() -> numba.types.Type:
-    return numba.typeof(Tables(np.zeros(1, np.int64), np.zeros(1)))
-
-
-def _state_type() -> numba.types.Type:
-    ints, floats = np.zeros((1, 1), np.int64), np.zeros((1, 1))
-    column, flags = np.zeros(1, np.int64), np.zeros(1, np.uint8)
-    return numba.typeof(State(ints, floats, column, flags, column, column, column, column))
-
-
-def _changes_type() -> numba.types.Type:
-    floats = np.zeros((1, 1))
-    return numba.typeof(Changes(np.zeros((1, 1), np.int64), np.zeros(1), floats, floats))
-
-
-def _events_type() -> numba.types.Type:
-    column = np.zeros(1, np.int64)
-    fate, kind = np.zeros(1, np.int8), np.zeros(1, np.int16)
-    before, behind = [column] * 4, [column] * 6
-    return numba.typeof(Events._make([*before, fate, kind, *behind]))
-
-
-TABLES, STATE, CHANGES, EVENTS = _tables_type(), _state_type(), _changes_type(), _events_type()
-INT = numba.types.int64
 
 
 @borrowing
@@ -143,122 +97,6 @@ def fate_of(tables, state, events, i, row):
     if is_order:
         return DUPLICATE if known != NO_ORDER else APPLIED
     return UNKNOWN_ORDER if known == NO_ORDER else APPLIED
-
-
-@borrowing
-def place_order(tables, state, events, i, row):
-    """Remember an order; the one applied first leaves when there are too many, or when no refund can reach it."""
-    type_number, memory_ms = events.type[i], limit(tables, M_ORDER_MEMORY)
-    oldest_ms = row[NEWEST] - limit(tables, M_LATENESS) - memory_ms
-    while row[ORDERS_COUNT] > 0:
-        first = row[ORDERS_AT]
-        expired = state.pool[first + ORDER_TIME] < oldest_ms
-        if not expired and row[ORDERS_COUNT] < limit(tables, M_ORDERS):
-            break
-        if state.pool[first + ORDER_TYPE] != ORDER_GONE:
-            keep_order(
-                tables,
-                row,
-                state.pool[first + ORDER_TIME],
-                state.pool[first + ORDER_TYPE],
-                state.pool[first + ORDER_MATCH],
-            )
-        if not expired:
-            state.counts[C_ORDERS_EVICTED] += 1
-        forget_first_order(state, row)
-    append_order(
-        state,
-        row,
-        events.order_id_hash[i],
-        events.event_time_ms[i],
-        events.amount_minor[i],
-        events.match[i],
-        type_number,
-    )
-    row[ORDERS] += 1
-    row[SPEND] += events.amount_minor[i]
-
-
-@borrowing
-def undo_order(tables, state, events, i, row, row_f):
-    """
-    Take a refund out of its order, at the order's time; answer the amount taken and the features touched.
-
-    Never more than what is left of the order: the excess is cut and counted. With nothing left the order
-    leaves every feature, as if it had never been placed.
-    """
-    memory_ms = limit(tables, M_ORDER_MEMORY)
-    order = find_order(state, row, memory_ms, events.order_id_hash[i], events.event_time_ms[i])
-    taken = min(state.pool[order + ORDER_LEFT], events.amount_minor[i])
-    if taken < events.amount_minor[i]:
-        state.counts[C_REFUND_EXCESS] += 1
-    type_number, match = state.pool[order + ORDER_TYPE], state.pool[order + ORDER_MATCH]
-    if type_number == ORDER_GONE:
-        return taken, np.int64(0)
-    t_ms = state.pool[order + ORDER_TIME]
-    state.pool[order + ORDER_LEFT] -= taken
-    row[SPEND] -= taken
-    take_money(tables, row, row_f, t_ms, type_number, match, taken)
-    if state.pool[order + ORDER_LEFT] == 0:
-        state.pool[order + ORDER_TYPE] = ORDER_GONE
-        row[ORDERS] -= 1
-        take_order(state, tables, row, row_f, t_ms, type_number, match)
-    return taken, match | type_cell(tables, type_number, T_UNTIL)
-
-
-@borrowing
-def ratios_rest(tables, row, event_time_ms):
-    """
-    Tell that no bucket has left the inputs of a ratio since an event last looked at the ladders.
-
-    To be asked before the user's time moves on. When a deadline moved it last, nobody looked for a rise then.
-    """
-    step_ms = limit(tables, M_RATIO_STEP)
-    as_of_ms = row[AS_OF]
-    return row[NEWEST] == as_of_ms and as_of_ms // step_ms == max(as_of_ms, event_time_ms) // step_ms
-
-
-@borrowing
-def stands(tables, row, ladder, touched, lowered, ratios_rested):
-    """
-    Tell that an event leaves a ladder where it is, without a look at the score.
-
-    A score that no event touched has not risen, unless a bucket left a ratio; it is kept when the next fall, or a
-    lower bound of it, is far enough. On the top rung that also holds when the event can only have raised it.
-    """
-    at, seen = ladder_at(tables, ladder), ladder_cell(tables, ladder, L_FEATURES)
-    rung = row[at + RUNG]
-    if lowered & seen:
-        return False
-    if ladder_cell(tables, ladder, L_RATIO) and (touched & seen or not ratios_rested):
-        return False
-    if touched & seen and rung + 1 < ladder_cell(tables, ladder, L_RUNGS):
-        return False
-    return rung == 0 or is_kept_until(tables, ladder, row, row[AS_OF])
-
-
-@borrowing
-def settle(tables, row, ladder, touched, lowered):
-    """
-    Keep a ladder's next fall true after an event that did not move it: exact, or a lower bound to be refined.
-
-    An event that only adds can only put the fall off, so the old time stays a lower bound.
-    """
-    at = ladder_at(tables, ladder)
-    if row[at + RUNG] == 0:
-        row[at + FALLS_AT] = NEVER
-        row[STALE] &= ~(np.int64(1) << ladder)
-        return
-    seen = ladder_cell(tables, ladder, L_FEATURES)
-    if (
-        row[at + BELOW_SINCE] != NONE
-        or (lowered & seen)
-        or (ladder_cell(tables, ladder, L_RATIO) and touched & seen)
-    ):
-        row[at + FALLS_AT] = row[AS_OF]
-        row[STALE] |= np.int64(1) << ladder
-    elif touched & seen:
-        row[STALE] |= np.int64(1) << ladder
 
 
 @borrowing
