@@ -43,7 +43,7 @@ from sinks.change_encoder import ChangeEncoder
 from sinks.erasure import EraseEncoder
 from sinks.outbox import Kind
 from sinks.output_tail import OutputTail
-from sinks.profile_encoder import ProfileEncoder, Room
+from sinks.profile_encoder import ProfileEncoder
 from sinks.relay import Relay
 from sinks.shard_store import ShardStore
 
@@ -133,10 +133,9 @@ def assemble(
         idle_after_ms=settings.watermark.idle_after_ms,
         out_of_orderness_ms=settings.watermark.out_of_orderness_ms,
     )
-    room = Room()
     commit = Commit(
         store,
-        lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim), room),
+        lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim)),
         ChangeEncoder(policy),
         EraseEncoder(policy, settings.prefix, topics),
         OutputTail(settings.kafka, outputs),

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flows.ahead import Ahead
 from flows.clock import Clock
 from flows.formats import originals
 from flows.items import Claimed, Committed, Dropped, Due, Erased, Flush, Released, Scored, Tick, Written
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
+from flows.turns import Turns, in_turns
 from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import DeadLetter
@@ -23,9 +23,12 @@ from sinks.erasure import EraseEncoder
 from sinks.errors import StoreError, StoreFenced, StoreRolledBack
 from sinks.outbox import OutboxBatch
 from sinks.output_tail import OutputTail
-from sinks.profile_encoder import ProfileEncoder
+from sinks.profile_encoder import ProfileEncoder, Room
 from sinks.shard_store import ShardStore
+from sinks.shard_write import ShardWrite
 
+AT_ONCE = 2
+"""How many shards are written in turns: enough for the store to have work while we have."""
 QUIET_LOOK_MS = 1_000
 """How often a shard without writes is compared with the store, a round trip each."""
 
@@ -55,7 +58,18 @@ class _Rendered:
     commands: memoryview
     count: int
     batch: OutboxBatch | None
-    new_user_keys: list[bytes]
+    new_user_keys: tuple[bytes, ...]
+    following: tuple[bytes, ...]
+    """New_user_keys of the next one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A write on its way, what it takes out of the outbox, and where that ends in the output."""
+
+    write: ShardWrite
+    trim_to: str | None
+    tails: dict[str, int]
 
 
 class Commit:
@@ -91,14 +105,26 @@ class Commit:
         self._measure = measure
         self._owned: dict[int, _Owned] = {}
         self._next_look_ms = 0
+        self._rooms: list[Room] = []
+        """Those that no plan is rendered in at the moment: megabytes each, and few are used at once."""
 
-    def __call__(self, item: Due) -> Iterator[Written]:
-        """Work one item off; answer what of it is durable as soon as it is, for the change topic not to wait."""
+    def __call__(self, items: Iterable[Due]) -> Iterator[Written]:
+        """Work items off; answer what of them is durable as soon as it is, for the change topic not to wait."""
+        plans: dict[int, CommitPlan] = {}
+        for item in items:
+            if not isinstance(item, Scored) or item.plan.partition in plans:
+                yield from self._write(plans)
+                plans = {}
+            if isinstance(item, Scored):
+                plans[item.plan.partition] = item.plan
+            else:
+                yield from self._work_off(item)
+        yield from self._write(plans)
+
+    def _work_off(self, item: Due) -> Iterator[Written]:
         match item:
             case Claimed(claim):
                 yield from self._take(claim)
-            case Scored(plan):
-                yield from self._write(plan)
             case Erased(erasure):
                 yield from self._erase(erasure)
             case Released(partition):
@@ -118,9 +144,8 @@ class Commit:
         for partition, owned in list(self._owned.items()):
             account = self._progress.shards.get(partition)
             if account is not None and account.delivered != account.trimmed:
-                yield from self._fenced(
-                    partition, partial(self._write_place, owned, None, self._stamp_of(owned.claim))
-                )
+                stamp = self._stamp_of(owned.claim)
+                yield from self._alone(partition, partial(self._write_place, owned, None, stamp))
 
     def _look_at_quiet_shards(self) -> Iterator[Written]:
         """Learn of a store that went back while nothing was written, as a write would."""
@@ -130,16 +155,16 @@ class Commit:
         self._next_look_ms = now_ms + QUIET_LOOK_MS
         for partition, owned in list(self._owned.items()):
             if owned.claim.number == owned.seen_number:
-                yield from self._fenced(partition, partial(self._check, owned.claim))
+                yield from self._alone(partition, partial(self._check, owned.claim))
             owned.seen_number = owned.claim.number
 
-    def _check(self, claim: Claim) -> list[OutboxBatch]:
+    def _check(self, claim: Claim) -> Turns[OutboxBatch]:
         self._store.check(claim)
-        return []
+        return iter(())
 
     def _take(self, claim: Claim) -> list[Written]:
         place = (dict(claim.offsets), dict(claim.marks), claim.watermark_ms)
-        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim), place, claim.tails)
+        self._owned[claim.partition] = _Owned(claim, self._new_encoder(claim), place, dict(claim.tails))
         batches = self._store.load_outbox(claim)
         if account := self._progress.shards.get(claim.partition):
             account.written = dict(claim.offsets)
@@ -151,10 +176,12 @@ class Commit:
         # What is in flight from a claim before this one no longer counts; what matters of it is in `batches`.
         return [Dropped(claim.partition), Committed(claim.partition, batches, published)]
 
-    def _write(self, plan: CommitPlan) -> Iterator[Written]:
-        owned = self._owned.get(plan.partition)
-        if owned is None:
-            return
+    def _write(self, plans: Mapping[int, CommitPlan]) -> Iterator[Written]:
+        """Write plans of different shards: while the store works on one of them, we do on another."""
+        owned = [(self._owned[one], plan) for one, plan in plans.items() if one in self._owned]
+        return in_turns([self._write_one(*each) for each in owned], AT_ONCE)
+
+    def _write_one(self, owned: _Owned, plan: CommitPlan) -> Turns[Written]:
         started_s = time.monotonic()
         yield from self._fenced(plan.partition, partial(self._write_plan, owned, plan))
         if plan.partition in self._owned:
@@ -169,18 +196,22 @@ class Commit:
             entries.append(change_topic.tombstone_of(erasure.user_id))
         batch = outbox.pack(entries) if entries else None
         commands, count = self._erase_encoder.encode(erasure)
-        yield from self._fenced(
-            erasure.partition, lambda: _listed(self._store.write_chunk(owned.claim, commands, count, batch))
-        )
+        write = partial(self._store.write_chunk, owned.claim, commands, count, batch)
+        yield from self._alone(erasure.partition, lambda: iter([write()]))
         if erasure.partition in self._owned:
             self._measure.user_erased(erasure)
             log("info", "user.erased", shard=erasure.partition, was_known=erasure.marker is not None)
 
-    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> Iterator[OutboxBatch]:
-        chunks = Ahead(self._rendered(owned, plan))
-        while chunk := chunks.take():
-            yield from self._write_chunk(owned, chunk, chunks.prepare)
+    def _write_plan(self, owned: _Owned, plan: CommitPlan) -> Turns[OutboxBatch]:
+        room = self._rooms.pop() if self._rooms else Room()
+        chunks = self._rendered(owned, plan, room)
+        chunk = next(chunks, None)
+        while chunk:
+            sent = self._send_chunk(owned, chunk)
+            chunk = next(chunks, None)  # Made ready while the store works.
+            yield from self._finished(owned, sent)
             self._progress.beat()
+        self._rooms.append(room)
         offsets, marks, _ = owned.place
         owned.place = (
             offsets | self._by_topic(plan.next_offset),
@@ -200,37 +231,37 @@ class Commit:
             return self._stamp
         return Stamp(claim.policy, claim.layout)
 
-    def _rendered(self, owned: _Owned, plan: CommitPlan) -> Iterator[_Rendered]:
+    def _rendered(self, owned: _Owned, plan: CommitPlan, room: Room) -> Iterator[_Rendered]:
         """Render chunk by chunk; the bytes of one hold until the next is asked for."""
+        keys = map(owned.encoder.new_user_keys, plan.chunks)
+        following = next(keys, ())
         for block in plan.blocks:
-            encoded = owned.encoder.encode_block(block)
+            encoded = owned.encoder.encode_block(block, room)
             packed = self._change_encoder.packed(block.users.changes, block.changes_start)
             for chunk, (commands, count), messages in zip(block.chunks, encoded, packed, strict=True):
                 changes = OutboxBatch("", len(chunk.changes), messages)
                 batch = self._with_letters(changes, chunk.dead_letters)
-                yield _Rendered(commands, count, batch, owned.encoder.new_user_keys(chunk))
+                new, following = following, next(keys, ())
+                yield _Rendered(commands, count, batch, new, following)
 
-    def _write_chunk(
-        self, owned: _Owned, chunk: _Rendered, meanwhile: Callable[[], None]
-    ) -> list[OutboxBatch]:
-        trim_to = self._trim_to(owned)
-        stored = self._store.write_chunk(
+    def _send_chunk(self, owned: _Owned, chunk: _Rendered) -> _Sent:
+        trim_to, tails = self._trim_to(owned), self._tails(owned)
+        write = self._store.begin_chunk(
             owned.claim,
             chunk.commands,
             chunk.count,
             chunk.batch,
             chunk.new_user_keys,
             trim_to,
-            self._tails(owned),
-            meanwhile,
+            tails,
+            chunk.following,
         )
-        self._trimmed(owned, trim_to)
-        return _listed(stored)
+        return _Sent(write, trim_to, tails)
 
-    def _write_place(self, owned: _Owned, batch: OutboxBatch | None, stamp: Stamp) -> list[OutboxBatch]:
+    def _write_place(self, owned: _Owned, batch: OutboxBatch | None, stamp: Stamp) -> Turns[OutboxBatch]:
         offsets, marks, watermark_ms = owned.place
-        trim_to = self._trim_to(owned)
-        stored = self._store.write_final(
+        trim_to, tails = self._trim_to(owned), self._tails(owned)
+        write = self._store.begin_final(
             owned.claim,
             offsets,
             marks,
@@ -239,18 +270,28 @@ class Commit:
             stamp.layout,
             batch,
             trim_to,
-            self._tails(owned),
+            tails,
         )
-        self._trimmed(owned, trim_to)
+        yield from self._finished(owned, _Sent(write, trim_to, tails))
         if account := self._account(owned):
             account.written = offsets
-        return _listed(stored)
 
-    def _fenced(self, partition: int, write: Callable[[], Iterable[OutboxBatch]]) -> Iterator[Written]:
+    def _finished(self, owned: _Owned, sent: _Sent) -> Turns[OutboxBatch]:
+        """Let others go on until the answer is there; answer what is to be published."""
+        yield None
+        stored = self._store.finish(sent.write)
+        account = self._account(owned)
+        if account is not None and sent.trim_to is not None:
+            account.trimmed = sent.trim_to
+        owned.tails |= sent.tails
+        if stored is not None:
+            yield stored
+
+    def _fenced(self, partition: int, write: Callable[[], Turns[OutboxBatch]]) -> Turns[Written]:
         """Write; when the shard turns out to be another's, or not as we left it, drop it."""
         try:
             for stored in write():
-                yield Committed(partition, [stored])
+                yield None if stored is None else Committed(partition, [stored])
         except StoreFenced as error:
             self._progress.lost(partition)
             self._measure.shard_fenced()
@@ -264,6 +305,9 @@ class Commit:
         except StoreError as error:
             self._measure.commit_refused(error)
             raise
+
+    def _alone(self, partition: int, write: Callable[[], Turns[OutboxBatch]]) -> Iterator[Written]:
+        return in_turns([self._fenced(partition, write)], 1)
 
     def _drop(self, partition: int) -> Dropped:
         self._owned.pop(partition, None)
@@ -285,12 +329,6 @@ class Commit:
         ends = {} if account is None else account.tails
         return {name: at for name, at in ends.items() if owned.tails.get(name) != at}
 
-    def _trimmed(self, owned: _Owned, trim_to: str | None) -> None:
-        account = self._account(owned)
-        if account is not None and trim_to is not None:
-            account.trimmed = trim_to
-            owned.tails = dict(account.tails)
-
     def _with_letters(self, batch: OutboxBatch, letters: Sequence[DeadLetter]) -> OutboxBatch | None:
         """Answer what a write has to tell, None for nothing."""
         if letters:
@@ -301,7 +339,3 @@ class Commit:
 
     def _by_topic(self, values: Sequence[int | None]) -> dict[str, int]:
         return {topic: value for topic, value in zip(self._topics, values, strict=True) if value is not None}
-
-
-def _listed(batch: OutboxBatch | None) -> list[OutboxBatch]:
-    return [] if batch is None else [batch]

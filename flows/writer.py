@@ -92,11 +92,10 @@ class Writer(StatelessSinkPartition[Due]):
             return items
 
     def _work_off(self, items: Sequence[Due]) -> None:
-        for item in items:
-            for written in self._commit(item):
-                self._emit(written)
-                if time.monotonic() - self._noted_s >= NOTE_S:
-                    self._note()
+        for written in self._commit(items):
+            self._emit(written)
+            if time.monotonic() - self._noted_s >= NOTE_S:
+                self._note()
         self._note()
 
     def _note(self) -> None:

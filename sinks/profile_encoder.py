@@ -35,7 +35,7 @@ class Room:
     """
     Memory to render into, which grows as needed.
 
-    Encoders of one thread share it, since each needs it for one block at a time: a block takes megabytes.
+    Encoders share it that are not under way at the same time: a block takes megabytes.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,6 @@ class ProfileEncoder:
         former: the policy that the store's profiles are worded by, while there are users who were not written
             since the policy changed. What it has and `policy` has not vanishes from profiles and audiences,
             and committed rungs are not believed.
-        room: where commands are rendered; its own if none is given.
     """
 
     def __init__(
@@ -68,7 +67,6 @@ class ProfileEncoder:
         prefix: str,
         partition: int,
         former: Policy | None = None,
-        room: Room | None = None,
     ) -> None:
         self._keys = Keyspace(prefix)
         self._partition = partition
@@ -77,7 +75,7 @@ class ProfileEncoder:
         self._retired_field_count = wording.retired_field_count
         self._is_migration = former is not None
         self._sizes_max = _SizesMax(wording, self._words.moves)
-        self._room = room or Room()
+        self._room = Room()
         self._scratch = _scratch(_FIRST_CHUNK_USERS, len(wording.ladders))
 
     def encode(self, chunk: CommitChunk) -> tuple[memoryview, int]:
@@ -92,10 +90,10 @@ class ProfileEncoder:
             CommitBlock(chunk, np.array([0, len(chunk)]), [0, len(chunk.changes)], [chunk])
         )[0]
 
-    def encode_block(self, block: CommitBlock) -> list[tuple[memoryview, int]]:
-        """Answer for each chunk of a block what `encode` answers for one, for as long."""
+    def encode_block(self, block: CommitBlock, room: Room | None = None) -> list[tuple[memoryview, int]]:
+        """Answer for each chunk of a block what `encode` answers for one, rendered in this room if one is given."""
         self._check(block)
-        out = self._room.of(self._sizes_max.of(block))
+        out = (room or self._room).of(self._sizes_max.of(block))
         self._fit_scratch(int(np.diff(block.start).max()))
         counts = [
             b"" if chunk.cold is None else packed_count(self._keys, self._partition, chunk.cold)
@@ -115,13 +113,13 @@ class ProfileEncoder:
         rendered = memoryview(out)  # type: ignore[arg-type]
         return [(rendered[begin:end], commands) for begin, end, commands in found.tolist()]
 
-    def new_user_keys(self, chunk: CommitChunk) -> list[bytes]:
+    def new_user_keys(self, chunk: CommitChunk) -> tuple[bytes, ...]:
         """Answer the profile keys of the users that the store does not know yet."""
         new = (chunk.committed_home == NOWHERE).nonzero()[0]
         if not new.size:
-            return []
-        ids, start = memoryview(chunk.user_bytes), chunk.user_start  # type: ignore[arg-type]
-        return [self._keys.user(bytes(ids[start[user] : start[user + 1]])) for user in new.tolist()]
+            return ()
+        ids, start = memoryview(chunk.user_bytes), chunk.user_start.tolist()  # type: ignore[arg-type]
+        return tuple(self._keys.user(bytes(ids[start[user] : start[user + 1]])) for user in new.tolist())
 
     def _columns(self, users: CommitChunk) -> Columns:
         return Columns(

@@ -1,6 +1,5 @@
 """This file holds one connection to Redis that sends ready-made bytes and reads many replies at once."""
 
-from collections.abc import Callable
 from typing import Any
 
 import hiredis
@@ -35,37 +34,49 @@ class _BatchParser(_HiredisParser):
         return replies
 
 
-def nothing() -> None:
-    """Leave the time unused."""
-
-
 class RedisPipe:
     """Own one connection; it connects by itself when it is used and stays closed after an error."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._connection: Any = pool.make_connection()
+        self._is_answer_due = False
 
-    def exchange(
-        self, commands: bytes, reply_count: int, meanwhile: Callable[[], None] = nothing
-    ) -> list[Any]:
+    def exchange(self, commands: bytes, reply_count: int) -> list[Any]:
+        """Send commands and read their replies, see `send` and `receive`."""
+        self.send(commands)
+        return self.receive(reply_count)
+
+    def send(self, commands: bytes) -> None:
         """
-        Send commands, then read this many replies; a reply that is an error is an exception in the list.
+        Send commands, and leave the server to work; `receive` is to be called before anything else.
 
         All bytes go out at once: each call into the socket gives up the interpreter, and waits to get it back.
 
-        Args:
-            reply_count: at least 1, and all that the commands are answered with.
-            meanwhile: done between sending and reading, while the server works.
-
         Raises one of LINK_ERRORS when the connection breaks, whatever the server has made of the bytes.
         """
+        assert not self._is_answer_due, "the replies to what was sent before were not read"
         try:
             self._connection.send_packed_command([commands], check_health=False)
-            meanwhile()
-            return self._connection._parser.read_batch(reply_count)
         except BaseException:
             self.close()
             raise
+        self._is_answer_due = True
+
+    def receive(self, reply_count: int) -> list[Any]:
+        """
+        Read this many replies, at least 1, and all of what was sent; an error among them is an exception in the list.
+
+        Raises one of LINK_ERRORS when the connection breaks, whatever the server has made of the bytes.
+        """
+        if not self._is_answer_due:
+            raise RedisConnectionError("the connection broke while something was sent")
+        try:
+            replies: list[Any] = self._connection._parser.read_batch(reply_count)
+        except BaseException:
+            self.close()
+            raise
+        self._is_answer_due = False
+        return replies
 
     def ask(self, *arguments: Argument) -> Any:
         """Send one command and answer its reply; raises the error the server replied with."""
@@ -75,8 +86,9 @@ class RedisPipe:
         return reply
 
     def close(self) -> None:
-        """Drop the connection; the next exchange opens a new one."""
+        """Drop the connection, with any replies that are due; the next use opens a new one."""
         self._connection.disconnect()
+        self._is_answer_due = False
 
 
 def open_pool(url: str, timeout_s: float) -> ConnectionPool:

@@ -2,13 +2,14 @@
 This file holds one shard's connection to Redis: the watch on its meta hash, and writes under that watch.
 
 A write is one MULTI/EXEC that goes out only while the meta hash is watched and was seen to hold our token and
-the number of our previous write. The watch and the look for the NEXT write ride behind each EXEC, so a write
-is one round trip. EXEC answers nil when anybody touched the meta hash in between.
+the number of our previous write. The watch and the look for the NEXT write ride behind each EXEC, also those
+at the profiles it will make, so a write is one round trip. EXEC answers nil when anybody touched the meta hash,
+or one of these profiles, in between. Between sending and the answer others may be served, see `send`.
 """
 
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from redis.exceptions import AuthenticationError, ExecAbortError
 
 from sinks import keyspace
 from sinks.errors import StoreError, StoreRefused, StoreUnavailable
-from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, command_words, nothing, packed
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, command_words, packed
 
 _FIRST_PAUSE_S = 0.02
 _PAUSE_MAX_S = 1.0
@@ -42,6 +43,10 @@ class ShardLink:
     def __init__(self, pipe: RedisPipe, meta: bytes) -> None:
         self._pipe = pipe
         self._guard: Guard | None = None
+        self._absent: Sequence[bytes] = ()
+        """Keys that the present watch covers, and that were not there when it began."""
+        self._due: tuple[bytes, int, Sequence[bytes]] = (b"", 0, ())
+        """What was sent and not yet answered: commands, their number, and the keys looked at behind them."""
         self._look = ("HMGET", meta, keyspace.TOKEN, keyspace.NUMBER)
         self._watch = packed("WATCH", meta) + packed(*self._look)
 
@@ -76,41 +81,67 @@ class ShardLink:
 
         The watch comes before the look, so that nothing seen can be out of date when EXEC succeeds.
         """
-        guard, parts, count = self._guard, [], 0
-        if guard is None:
-            parts, count = [self._watch], 2
-        if keys:
-            parts.append(packed("WATCH", *keys))
-            parts.extend(packed("HGET", key, field) for key in keys)
-            count += 1 + len(keys)
-        replies = self._pipe.exchange(b"".join(parts), count) if parts else []
-        _raise_first(replies)
-        if guard is None:
-            guard, replies = guard_from(replies[1]), replies[2:]
-            self._guard = guard
-        return guard, replies[1:]
+        guard = self._guard
+        if guard is not None and (not keys or keys == self._absent):
+            return guard, [None] * len(keys)
+        replies = self._pipe.exchange(self._watch_of(keys), _looks_at(keys))
+        guard = self._seen(replies, keys)
+        if keys == self._absent:
+            return guard, [None] * len(keys)
+        owners = self._pipe.exchange(b"".join(packed("HGET", key, field) for key in keys), len(keys))
+        _raise_first(owners)
+        return guard, owners
 
-    def transact(self, commands: bytes, count: int, meanwhile: Callable[[], None] = nothing) -> bool:
+    def transact(self, commands: bytes, count: int) -> bool:
+        """Send commands and hear what came of them, see `send` and `receive`."""
+        self.send(commands, count)
+        return self.receive()
+
+    def send(self, commands: bytes, count: int, following: Sequence[bytes] = ()) -> None:
         """
-        Run this many commands under the present watch; `meanwhile` is done while the server works.
+        Send this many commands, to be run under the present watch; `receive` tells what came of them.
+
+        Args:
+            following: hashes that the next write will make, to be watched and looked for behind this one.
+        """
+        self._guard = None
+        self._pipe.send(b"".join((_MULTI, commands, _EXEC, self._watch_of(following))))
+        self._due = (commands, count, following)
+
+    def receive(self) -> bool:
+        """
+        Wait for what came of the commands.
 
         Answers False, with nothing written, when a watched key was touched. Raises NotNow when the server
         refused the commands, StoreError when one of them failed while the others were carried out.
         """
-        self._guard = None
-        replies = self._pipe.exchange(b"".join((_MULTI, commands, _EXEC, self._watch)), count + 4, meanwhile)
-        result, seen = replies[-3], replies[-1]
+        commands, count, following = self._due
+        replies = self._pipe.receive(count + 2 + _looks_at(following))
+        result, seen = replies[count + 1], replies[count + 2 :]
         if isinstance(result, ExecAbortError):
             # Out of memory, read-only after a failover, too few replicas: a new connection may lead to the
             # new primary.
             self.drop()
             raise NotNow(str(next((reply for reply in replies if isinstance(reply, Exception)), result)))
-        _raise_first([result, seen])
-        self._guard = guard_from(seen)
+        _raise_first([result])
+        self._seen(seen, following)
         if result is None:
             return False
         _raise_failed(result, commands)
         return True
+
+    def _watch_of(self, keys: Sequence[bytes]) -> bytes:
+        """Render a watch on meta and these keys with the look at them, which _looks_at counts."""
+        if not keys:
+            return self._watch
+        return b"".join((packed("WATCH", *keys), self._watch, packed("EXISTS", *keys)))
+
+    def _seen(self, replies: Sequence[Any], keys: Sequence[bytes]) -> Guard:
+        """Take in what a look at meta and these keys was answered."""
+        _raise_first(replies)
+        self._guard = guard_from(replies[-2] if keys else replies[-1])
+        self._absent = keys if keys and replies[-1] == 0 else ()
+        return self._guard
 
 
 class Retry:
@@ -145,6 +176,11 @@ def _remedy(cause: Exception) -> str:
     if isinstance(cause.__context__, ssl.SSLCertVerificationError):
         return "redis.url names the authority to be trusted, as ?ssl_ca_certs=FILE"
     return ""
+
+
+def _looks_at(keys: Sequence[bytes]) -> int:
+    """Count the replies to what _watch_of renders."""
+    return 4 if keys else 2
 
 
 def guard_from(reply: list[bytes | None]) -> Guard:

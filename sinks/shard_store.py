@@ -2,18 +2,19 @@
 
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from redis.exceptions import RedisError
 
 from sinks import keyspace, outbox
 from sinks.claim import Claim, claim_from, refuse_older_state, refuse_other_state
-from sinks.errors import NotCopartitioned, StoreError, StoreRolledBack, StoreUnavailable
+from sinks.errors import StoreError, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxBatch
-from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, nothing, open_pool, packed
-from sinks.shard_link import Guard, NotNow, Retry, ShardLink, guard_from
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
+from sinks.shard_link import NotNow, Retry, ShardLink, guard_from
+from sinks.shard_write import ShardWrite
 
 _ROWS_PER_PAGE = 2_000
 _COLD_PER_PAGE = 500
@@ -166,7 +167,11 @@ class ShardStore:
         users: list[bytes] = self._read(claim, "SMEMBERS", self._keys.erase_requests(claim.partition))
         return users
 
-    def write_chunk(
+    def write_chunk(self, claim: Claim, *users: Any, **more: Any) -> OutboxBatch | None:
+        """Write as `begin_chunk`, which has the arguments, and `finish` do."""
+        return self.finish(self.begin_chunk(claim, *users, **more))
+
+    def begin_chunk(
         self,
         claim: Claim,
         commands: bytes | memoryview,
@@ -175,21 +180,25 @@ class ShardStore:
         new_user_keys: Sequence[bytes] = (),
         trim_to: str | None = None,
         tails: Mapping[str, int] | None = None,
-        meanwhile: Callable[[], None] = nothing,
-    ) -> OutboxBatch | None:
+        following: Sequence[bytes] = (),
+    ) -> ShardWrite:
         """
-        Write users and what is to be published of them in one step; answer the batch with its id.
+        Send users and what is to be published of them, to be written in one step; `finish` tells what came of it.
+
+        Until then no other method may be asked for anything of this shard, but for that of other shards.
 
         Args:
             commands: rendered by ProfileEncoder.encode; copied before anything is sent.
             new_user_keys: profiles that no other shard may own (ProfileEncoder.new_user_keys).
             trim_to: last message of the newest batch that needs no publishing any more; it and all before go.
             tails: where those that are removed end in the output partitions (see output_tail).
-            meanwhile: done while the store works, at each attempt; it may fill the buffer of `commands` anew.
+            following: new_user_keys of the write behind this one; so that it need not ask for them.
         """
-        return self._write(claim, commands, command_count, batch, new_user_keys, trim_to, tails, meanwhile)
+        return self._begin(
+            claim, commands, command_count, batch, trim_to, tails, tuple(new_user_keys), tuple(following)
+        )
 
-    def write_final(
+    def begin_final(
         self,
         claim: Claim,
         offsets: Mapping[str, int],
@@ -200,8 +209,8 @@ class ShardStore:
         batch: OutboxBatch | None = None,
         trim_to: str | None = None,
         tails: Mapping[str, int] | None = None,
-    ) -> OutboxBatch | None:
-        """Write, after all chunks of a commit, where reading starts the next time, and of which topics."""
+    ) -> ShardWrite:
+        """Send, after all chunks of a commit, where reading starts the next time, and of which topics; see `finish`."""
         fields: list[bytes | str | int] = []
         for topic, offset in offsets.items():
             fields += (keyspace.OFFSET + topic.encode(), offset)
@@ -220,9 +229,19 @@ class ShardStore:
             fields += (keyspace.LAYOUT, layout)
         meta = self._keys.meta(claim.partition)
         commands = [packed("HSET", meta, *fields)] if fields else []
-        stored = self._write(claim, b"".join(commands), len(commands), batch, (), trim_to, tails)
-        claim.policy, claim.layout = dict(policy), layout
-        return stored
+        write = self._begin(claim, b"".join(commands), len(commands), batch, trim_to, tails)
+        write.stamp = policy, layout
+        return write
+
+    def write_final(self, claim: Claim, *place: Any, **more: Any) -> OutboxBatch | None:
+        """Write as `begin_final`, which has the arguments, and `finish` do."""
+        return self.finish(self.begin_final(claim, *place, **more))
+
+    def finish(self, write: ShardWrite) -> OutboxBatch | None:
+        """Wait until a write has happened, see ShardWrite.finish; answer its batch with its id."""
+        return write.finish(
+            Retry(self._retry_s, f"write {write.number} of shard {write.claim.partition:02d}")
+        )
 
     def forget(self, partition: int) -> None:
         """Close the connection of a shard that is not ours any more."""
@@ -266,26 +285,27 @@ class ShardStore:
         except RedisError as error:
             raise StoreError(f"{_text(command[0])} {_text(command[1])}: {error}") from error
 
-    def _write(
+    def _begin(
         self,
         claim: Claim,
         commands: bytes | memoryview,
         command_count: int,
         batch: OutboxBatch | None,
-        new_user_keys: Sequence[bytes],
         trim_to: str | None,
         tails: Mapping[str, int] | None,
-        meanwhile: Callable[[], None] = nothing,
-    ) -> OutboxBatch | None:
+        new_user_keys: tuple[bytes, ...] = (),
+        following: tuple[bytes, ...] = (),
+    ) -> ShardWrite:
         number = claim.number + 1
         stored = None if batch is None else batch.numbered(number)
         ends = [part for name, at in (tails or {}).items() for part in (keyspace.TAIL + name.encode(), at)]
         head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number, *ends)
         tail = self._outbox_commands(claim.partition, stored, trim_to)
         written, count = b"".join((head, commands, *tail)), 1 + command_count + len(tail)
-        self._write_once(claim, written, count, new_user_keys, meanwhile)
-        claim.number = number
-        return stored
+        link, owned = self._link(claim.partition), (new_user_keys, self._keys.user_prefix)
+        write = ShardWrite(claim, link, number, written, count, stored, owned, following)
+        write.begin()
+        return write
 
     def _outbox_commands(self, partition: int, batch: OutboxBatch | None, trim_to: str | None) -> list[bytes]:
         key = self._keys.outbox(partition)
@@ -294,52 +314,6 @@ class ShardStore:
         if trim_to is not None:
             commands.append(packed("XTRIM", key, "MINID", outbox.id_after(trim_to)))
         return commands
-
-    def _write_once(
-        self,
-        claim: Claim,
-        commands: bytes,
-        count: int,
-        new_user_keys: Sequence[bytes],
-        meanwhile: Callable[[], None],
-    ) -> None:
-        """Send a write until it is known to have happened exactly once, or raise."""
-        link = self._link(claim.partition)
-        retry = Retry(self._retry_s, f"write {claim.number + 1} of shard {claim.partition:02d}")
-        is_in_doubt = False  # A send without an answer may have happened; a refusal is an answer.
-        while True:
-            is_sent = False
-            try:
-                guard, owners = link.look(new_user_keys, "shard")
-                if is_in_doubt and guard == Guard(claim.token, claim.number + 1):
-                    return
-                refuse_other_state(claim, guard)
-                self._refuse_other_owner(claim.partition, new_user_keys, owners)
-                is_sent = True
-                if link.transact(commands, count, meanwhile):
-                    return
-                retry.pause(NotNow("a watched key was changed"))
-            except NotNow as error:
-                retry.pause(error)
-            except LINK_ERRORS as error:
-                is_in_doubt |= is_sent
-                link.drop()
-                retry.pause(error)
-            except StoreError:
-                link.drop()
-                raise
-
-    def _refuse_other_owner(self, partition: int, keys: Sequence[bytes], owners: list[bytes | None]) -> None:
-        ours = str(partition).encode()
-        for key, owner in zip(keys, owners, strict=True):
-            if owner is not None and owner != ours:
-                user = _text(key.removeprefix(self._keys.user_prefix))
-                raise NotCopartitioned(
-                    f"{NotCopartitioned.code}: user {user!r} of shard {partition:02d} is owned by shard "
-                    f"{_text(owner):0>2}: its events are spread over several partitions; "
-                    'run "tierwise rekey --from TOPIC --to NEW_TOPIC" for each input topic, and score the copies under '
-                    "another prefix"
-                )
 
 
 def _text(value: bytes | str | int) -> str:

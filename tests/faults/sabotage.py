@@ -15,12 +15,14 @@ import flows.cli
 from flows.commit import Commit
 from flows.score import Score
 from scoring.row import OFFSETS
-from sinks import keyspace, relay, shard_store
+from sinks import keyspace, relay, shard_write
 from sinks.errors import StoreFenced, StoreRolledBack
-from sinks.redis_pipe import LINK_ERRORS, nothing, packed
+from sinks.profile_encoder import Room
+from sinks.redis_pipe import LINK_ERRORS, packed
 from sinks.relay import Relay
 from sinks.shard_link import NotNow, ShardLink
 from sinks.shard_store import ShardStore
+from sinks.shard_write import ShardWrite
 
 STORED_HEADER_WORDS = 1  # The fingerprint stands before the row.
 
@@ -48,8 +50,8 @@ def offsets_first() -> None:
 
     def hasty(self: Commit, owned: Any, plan: Any) -> Any:
         yield from write_plan(self, owned, replace(plan, blocks=()))
-        for chunk in self._rendered(owned, plan):
-            yield from self._write_chunk(owned, chunk, nothing)
+        for chunk in self._rendered(owned, plan, Room()):
+            yield from self._finished(owned, self._send_chunk(owned, chunk))
 
     Commit._write_plan = hasty  # type: ignore[method-assign]
 
@@ -95,7 +97,7 @@ def no_watch() -> None:
 def no_fence() -> None:
     """Write whoever has claimed the shard meanwhile, and whatever the store's number is."""
     no_watch()
-    shard_store.refuse_other_state = lambda claim, guard: None
+    shard_write.refuse_other_state = lambda claim, guard: None
 
 
 def at_least() -> None:
@@ -107,25 +109,28 @@ def at_least() -> None:
         if guard.number > claim.number:
             raise StoreRolledBack("the store is ahead of us")
 
-    shard_store.refuse_other_state = tolerant
+    shard_write.refuse_other_state = tolerant
 
 
 def assume_done() -> None:
     """Send each write once, compare only the owner, and take a write that was not confirmed for done."""
 
-    def hopeful(
-        self: ShardStore, claim: Any, commands: Any, count: int, new_user_keys: Any, meanwhile: Any
-    ) -> None:
-        link = self._link(claim.partition)
+    def hopeful(self: ShardWrite) -> bool:
         try:
-            guard, _ = link.look((), "shard")
-            if guard.token not in (None, claim.token):
+            if self.is_sent:
+                self.link.receive()
+                return True
+            guard, _ = self.link.look((), "shard")
+            if guard.token not in (None, self.claim.token):
                 raise StoreFenced("claimed by another worker")
-            link.transact(commands, count, meanwhile)
+            self.link.send(self.commands, self.count)
+            self.is_sent = True
         except (NotNow, *LINK_ERRORS):
-            link.drop()
+            self.link.drop()
+            return True
+        return False
 
-    ShardStore._write_once = hopeful  # type: ignore[method-assign]
+    ShardWrite._step = hopeful  # type: ignore[method-assign, assignment]
 
 
 def wall_clock() -> None:

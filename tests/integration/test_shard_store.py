@@ -269,6 +269,39 @@ def test_write__of_a_user_of_another_shard_is_refused(
     shards.write_chunk(first, packed("HSET", profile, "seq", "2"), 1, new_user_keys=[profile])
 
 
+@pytest.mark.parametrize("is_early", [True, False], ids=["before the look", "behind the look"])
+def test_write__is_refused_as_well_when_the_write_before_looked_for_it(
+    shards: ShardStore, keys: Keyspace, store: redis.Redis, is_early: bool
+) -> None:
+    """The look behind a write is as good as one of its own: what it did not see yet breaks the watch."""
+    first, second = shards.claim(3), shards.claim(PARTITION)
+    taken, free = keys.user("u42"), keys.user("u43")
+    steps = [
+        lambda: shards.write_chunk(first, packed("HSET", taken, "shard", "3"), 1),
+        lambda: write_row(shards, second, keys, b"a", following=[taken, free]),
+    ]
+    for step in steps if is_early else steps[::-1]:
+        step()
+    command = packed("HSET", taken, "shard", "7") + packed("HSET", free, "shard", "7")
+    with pytest.raises(NotCopartitioned, match="u42"):
+        shards.write_chunk(second, command, 2, new_user_keys=[taken, free])
+    assert (store.hget(taken, "shard"), store.hget(free, "shard")) == (b"3", None)
+
+
+def test_write__asks_once_for_what_the_write_before_has_looked_for(
+    shards: ShardStore, keys: Keyspace, store: redis.Redis
+) -> None:
+    """Two chunks of new users are two round trips: nothing is asked for between them."""
+    claim, profile = shards.claim(PARTITION), keys.user("u42")
+    write_row(shards, claim, keys, b"a", following=[profile])
+    before = store.info("commandstats")
+    shards.write_chunk(claim, packed("HSET", profile, "shard", "7"), 1, new_user_keys=[profile])
+    after = store.info("commandstats")
+    asked = {name: after[name]["calls"] - before.get(name, {"calls": 0})["calls"] for name in after}
+    assert asked["cmdstat_exists"] == 0
+    assert asked["cmdstat_exec"] == 1
+
+
 def test_chunk__of_five_hundred_users_is_stored_as_the_twin_says(
     shards: ShardStore, valkey: ValkeyServer, prefix: str, keys: Keyspace, store: redis.Redis
 ) -> None:

@@ -9,10 +9,11 @@ import pytest
 import redis
 
 from flows.dev.embedded import ValkeyServer
-from sinks.errors import NotCopartitioned, StoreUnavailable
+from sinks.errors import NotCopartitioned, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.redis_pipe import packed
 from sinks.shard_store import ShardStore
+from sinks.shard_write import ShardWrite
 from tests.conftest import start_store
 from tests.integration.shard_writes import PARTITION, TOPICS, batch, write_row
 
@@ -102,39 +103,36 @@ def test_write__whose_answer_is_lost_is_applied_once(
 def test_write__is_repeated_as_it_was_though_its_buffer_is_filled_anew(
     proxy: LossyProxy, prefix: str, keys: Keyspace, store: redis.Redis, answers: int, writes: int
 ) -> None:
-    """What is done meanwhile happens behind the sending, and may overwrite the commands, which are not read again."""
+    """What is done while the store works may overwrite the commands, which are not read again."""
     shards = ShardStore(proxy.url, prefix, TOPICS, timeout_s=2.0, retry_s=20.0)
-    claim, key, done = shards.claim(PARTITION), keys.rows(PARTITION), []
+    claim, key = shards.claim(PARTITION), keys.rows(PARTITION)
     buffer = bytearray(packed("HINCRBY", key, "u", 1))
     proxy.loses_answers, proxy.loses_writes = answers, writes
-
-    def meanwhile() -> None:
-        done.append(claim.number)
-        buffer[:] = packed("HINCRBY", key, "v", 1)
-
-    shards.write_chunk(claim, memoryview(buffer), 1, meanwhile=meanwhile)
+    write = shards.begin_chunk(claim, memoryview(buffer), 1)
+    buffer[:] = packed("HINCRBY", key, "v", 1)
+    assert claim.number == 0
+    shards.finish(write)
     assert store.hgetall(key) == {b"u": b"1"}
-    assert set(done) == {0}
     shards.write_chunk(claim, memoryview(buffer), 1)
     assert store.hgetall(key) == {b"u": b"1", b"v": b"1"}
     shards.close()
 
 
-def test_write__that_fails_meanwhile_leaves_no_half_read_line(
+def test_write__that_nobody_finishes_leaves_no_half_read_line(
     shards: ShardStore, keys: Keyspace, store: redis.Redis
 ) -> None:
-    """An error in what is done meanwhile comes out, and the answers of that write are not taken for the next one's."""
+    """The answers to a write are not taken for the next one's: until they are read, the line is closed to others."""
     claim, command = shards.claim(PARTITION), packed("HINCRBY", keys.rows(PARTITION), "u", 1)
-
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        shards.write_chunk(claim, command, 1, meanwhile=fail)
-    claim.number = int(store.hget(keys.meta(PARTITION), "number") or 0)
-    before = claim.number
-    shards.write_chunk(claim, command, 1)
-    assert store.hget(keys.rows(PARTITION), "u") == b"%d" % (before + 1)
+    shards.begin_chunk(claim, command, 1)
+    with pytest.raises(AssertionError, match="not read"):
+        shards.write_chunk(claim, command, 1)
+    while store.hget(keys.meta(PARTITION), "number") != b"1":
+        assert store.ping()
+    shards.forget(PARTITION)
+    with pytest.raises(
+        StoreRolledBack
+    ):  # It happened, and nobody heard of it: the shard has to be claimed anew.
+        shards.write_chunk(claim, command, 1)
 
 
 def test_claim__through_a_lossy_line_still_owns_the_shard(
@@ -171,13 +169,13 @@ def test_write__two_shards_racing_for_a_new_user_cannot_both_win(
 ) -> None:
     """A profile that appears between the look and the write stops the write."""
     claim, profile = shards.claim(PARTITION), keys.user("u")
-    refuse = ShardStore._refuse_other_owner
+    refuse = ShardWrite._refuse_other_owner
 
-    def look_then_lose(self: ShardStore, *args: Any) -> None:
+    def look_then_lose(self: ShardWrite, *args: Any) -> None:
         refuse(self, *args)
         store.hset(profile, "shard", "3")
 
-    monkeypatch.setattr(ShardStore, "_refuse_other_owner", look_then_lose)
+    monkeypatch.setattr(ShardWrite, "_refuse_other_owner", look_then_lose)
     with pytest.raises(NotCopartitioned):
         shards.write_chunk(claim, packed("HSET", profile, "shard", "7"), 1, new_user_keys=[profile])
     assert store.hget(profile, "shard") == b"3"

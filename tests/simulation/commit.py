@@ -108,20 +108,20 @@ class Commit:
         owned.place = Place(_merged(old.offsets, new.offsets), _merged(old.marks, new.marks), new.watermark)
         if not self._protocol.writes_offsets_last:
             yield from self._write_place(owned, plan.letters)
-        for chunk in plan.chunks:
-            yield from self._write_chunk(owned, chunk)
+        for chunk, following in zip(plan.chunks, [*map(_new_users, plan.chunks), []][1:], strict=True):
+            yield from self._write_chunk(owned, chunk, following)
         if self._protocol.writes_offsets_last:
             yield from self._write_place(owned, plan.letters)
 
-    def _write_chunk(self, owned: _Owned, chunk: Chunk) -> Steps[None]:
-        new_users = [user for user, rung in chunk.left.items() if rung is None]
+    def _write_chunk(self, owned: _Owned, chunk: Chunk, following: Sequence[str]) -> Steps[None]:
+        new_users = _new_users(chunk)
         was_cold = chunk.was_cold if self._protocol.moves_rows_between_homes else {}
         rows = Write(owned.claim.partition, rows=chunk.rows, left=chunk.left, was_cold=was_cold)
         entries = tuple(chunk.entries)
         if self._protocol.writes_rows_with_outbox:
-            yield from self._write(owned, replace(rows, entries=entries), new_users)
+            yield from self._write(owned, replace(rows, entries=entries), new_users, following)
             return
-        yield from self._write(owned, rows, new_users)
+        yield from self._write(owned, rows, new_users, following)
         yield from self._write(owned, Write(rows.partition, entries=entries))
 
     def _write_place(self, owned: _Owned, letters: Sequence[Entry]) -> Steps[None]:
@@ -130,12 +130,14 @@ class Commit:
             place = Place(place.offsets, (None,) * len(place.marks))
         yield from self._write(owned, Write(owned.claim.partition, entries=tuple(letters), place=place))
 
-    def _write(self, owned: _Owned, write: Write, new_users: Sequence[str] = ()) -> Steps[None]:
+    def _write(
+        self, owned: _Owned, write: Write, new_users: Sequence[str] = (), following: Sequence[str] = ()
+    ) -> Steps[None]:
         """Write, and publish what is durable then; the next write does not wait for it."""
         account = self._progress.accounts.get(write.partition)
         trim_to = account.delivered if account and account.delivered != account.trimmed else None
         trimming = Write(**{**write.__dict__, "trim_to": trim_to})
-        stored = yield from self._client.write(owned.claim, trimming, new_users)
+        stored = yield from self._client.write(owned.claim, trimming, new_users, following)
         if account and trim_to:
             account.trimmed = trim_to
         if self._protocol.publishes_after_the_write:
@@ -173,6 +175,10 @@ class Commit:
     def _forget_deliveries(self, partition: int) -> None:
         if self._protocol.forgets_former_deliveries:
             self._relay.forget(partition)
+
+
+def _new_users(chunk: Chunk) -> list[str]:
+    return [user for user, rung in chunk.left.items() if rung is None]
 
 
 def _merged(old: tuple[int | None, ...], new: tuple[int | None, ...]) -> tuple[int | None, ...]:

@@ -1,4 +1,4 @@
-"""One owner's side of the store. This file models sinks/shard_link.py and sinks/shard_store.py.
+"""One owner's side of the store. This file models sinks/shard_link.py, sinks/shard_write.py and sinks/shard_store.py.
 
 Every yield is a point at which the process may die, be stopped, or be overtaken by others.
 """
@@ -78,6 +78,8 @@ class Link:
         self._start: int | None = None
         self._guard: Guard | None = None
         self._watches: dict[str, int] = {}
+        self._absent: Sequence[str] = ()
+        """Users under the watch whom nobody owned when it began."""
 
     def read(self, what: str) -> Steps[ShardState]:
         """Ask for keys of the shard."""
@@ -94,6 +96,8 @@ class Link:
 
     def look(self, users: Sequence[str]) -> Steps[tuple[Guard, list[int | None]]]:
         """Watch meta and these profiles; answer the guard and the owner of each."""
+        if self._guard is not None and users and users == self._absent:
+            return self._guard, [None] * len(users)
         if self._guard is None or users:
             state = yield from self.read("guard")
             if self._guard is None:
@@ -103,8 +107,12 @@ class Link:
             self._watch(user)
         return self._guard, [self._store.owners.get(user) for user in users]
 
-    def transact(self, write: Write, is_watching: bool = True) -> Steps[bool]:
-        """Send a write; False, with nothing written, when a watched key was touched."""
+    def transact(self, write: Write, is_watching: bool = True, following: Sequence[str] = ()) -> Steps[bool]:
+        """
+        Send a write; False, with nothing written, when a watched key was touched.
+
+        Behind it the shard and the users whom the next write will make are watched and looked at.
+        """
         self._guard = None
         yield write
         self._connect()
@@ -118,9 +126,11 @@ class Link:
         if fate == "answer lost":
             raise LinkBroken
         self._watches = {}
-        self._watch(meta_key(self._partition))
+        for key in (meta_key(self._partition), *following):
+            self._watch(key)
+        is_absent = not any(self._store.owners.get(user) is not None for user in following)
         state = self._store.shard(self._partition)
-        self._guard = Guard(state.token, state.number)
+        self._guard, self._absent = Guard(state.token, state.number), following if is_absent else ()
         yield "hears that it was done" if is_done else "hears that it was refused"
         return is_done
 
@@ -207,11 +217,15 @@ class ShardClient:
             return
         self._refuse_other_state(claim, guard)
 
-    def write(self, claim: Claim, write: Write, new_users: Sequence[str] = ()) -> Steps[list[Entry]]:
+    def write(
+        self, claim: Claim, write: Write, new_users: Sequence[str] = (), following: Sequence[str] = ()
+    ) -> Steps[list[Entry]]:
         """Send a write until it is known to have happened exactly once, or raise; answer its entries with ids."""
         number = claim.number + 1
         entries = tuple(entry._replace(id=(number, index)) for index, entry in enumerate(write.entries))
-        yield from self._write_once(claim, replace(write, number=number, entries=entries), new_users)
+        yield from self._write_once(
+            claim, replace(write, number=number, entries=entries), new_users, following
+        )
         claim.number = number
         return list(entries)
 
@@ -219,7 +233,9 @@ class ShardClient:
         """Close the connection of a shard."""
         self._links.pop(partition, None)
 
-    def _write_once(self, claim: Claim, write: Write, new_users: Sequence[str]) -> Steps[None]:
+    def _write_once(
+        self, claim: Claim, write: Write, new_users: Sequence[str], following: Sequence[str]
+    ) -> Steps[None]:
         link, protocol = self._link(claim.partition), self._protocol
         is_in_doubt = False
         while True:
@@ -234,7 +250,7 @@ class ShardClient:
                 self._refuse_other_state(claim, guard)
                 self._refuse_other_owner(claim.partition, owners)
                 is_sent = True
-                if (yield from link.transact(write, protocol.writes_under_a_watch)):
+                if (yield from link.transact(write, protocol.writes_under_a_watch, following)):
                     return
             except LinkBroken:
                 is_in_doubt |= is_sent

@@ -1,7 +1,7 @@
 """One worker process. This file models flows/membership.py, flows/source.py, flows/score.py and flows/emit.py."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.simulation.commit import Commit, Progress
@@ -17,6 +17,7 @@ from tests.simulation.store import Store
 REJOIN_TURNS = 4
 """How long a shard may be fenced and still assigned to us before we ask the group to decide anew."""
 BATCH_MAX = 5
+AT_ONCE = 2
 
 
 @dataclass
@@ -188,8 +189,26 @@ class Worker:
                 held.settled = held.claim.number
                 held.shard.let_go()
             held.shard.fire(log.now if self._around.setup.is_racing and all(held.at_end) else None)
-            yield from self._write(partition)
+        yield from self._in_turns([self._write(partition) for partition in self._held])
         yield from self._commit.trim()
+        self._note()
+
+    def _in_turns(self, writes: Sequence[Steps[None]]) -> Steps[None]:
+        """Write shards, two at once; models flows/turns.py, and hears between their steps what is published."""
+        waiting = deque(writes)
+        active: list[Steps[None]] = []
+        while waiting or active:
+            while waiting and len(active) < AT_ONCE:
+                active.append(waiting.popleft())
+            one = active[self.dice.take(len(active))]
+            try:
+                yield next(one)
+            except StopIteration:
+                active.remove(one)
+            if self.dice.take(4) == 1:
+                self._note()
+
+    def _note(self) -> None:
         self.relay.poll()
         for partition, account in self._progress.accounts.items():
             account.delivered = self.relay.delivered_to(partition)

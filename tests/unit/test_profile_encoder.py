@@ -318,8 +318,9 @@ def test_encoder__renders_full_chunks_and_reuses_the_room() -> None:
     room = Room()
     for count, partition in ((500, 7), (3, 8), (2_000, 7), (20, 7)):
         chunk = random_users(count, seed=count)
-        encoder = ProfileEncoder(policy_of(), "tierwise", partition, room=room)
-        encoded, commands = encoder.encode(chunk_of(chunk, len(LADDERS)))
+        columns = chunk_of(chunk, len(LADDERS))
+        block = CommitBlock(columns, np.array([0, count]), [0, 0], [columns])
+        ((encoded, commands),) = ProfileEncoder(policy_of(), "tierwise", partition).encode_block(block, room)
         expected = Twin(policy_of(), "tierwise", partition).commands(chunk)
         assert bytes(encoded) == packed(expected)
         assert commands == len(expected)
@@ -329,7 +330,7 @@ def test_encoder__names_the_profiles_of_new_users() -> None:
     """Users without a committed rung are new; only their keys are answered."""
     chunk = random_users(6)
     keys = ProfileEncoder(policy_of(), "tierwise", 7).new_user_keys(chunk_of(chunk, len(LADDERS)))
-    assert keys == [b"tierwise:user:user-0", b"tierwise:user:user-3"]
+    assert keys == (b"tierwise:user:user-0", b"tierwise:user:user-3")
 
 
 @pytest.mark.parametrize("rank", [-1, 3])
