@@ -36,7 +36,8 @@ RANGES: Final = {
     **dict.fromkeys(MONEY_FIELDS, "must be at least 0 and at most 10^15 minor units"),
     **dict.fromkeys(TIME_FIELDS, "must be in the years 1970 to 9999"),
 }
-QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string that never ends goes to the end of the text: else the search began anew at each quote in it.
+QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 OPENING, CLOSING = b"[{", b"]}"
 
 
