@@ -96,6 +96,8 @@ def test_decoder__dead_rows_leave_their_neighbours_alone() -> None:
         b'{"a":' * 600 + b"1" + b"}" * 600, b'{"a":"\xed\xa0\x80"}', b'{"a":"\\ud800"}', b'{"\\udc00":1}',
         b'{"a":"\n"}', b"{'a':1}", b'{"a":1,}', b'{"a":01}', b"\xef\xbb\xbf{}", b'{"a":1.}', b"\x00",
         b'{"n":' + b"9" * 5000 + b',"a":"\\ud800"}', b'{"\xff":1}',
+        b'{"n":' + b"9" * 5000 + b',"a":"\\ud800","a":1}', b'{"n":' + b"9" * 5000 + b',"a":NaN}',
+        b'{"n":' + b"9" * 5000 + b',"a":"\\"}', b'{"n":0' + b"9" * 5000 + b"}",
     ],
 )  # fmt: skip
 def test_decoder__what_is_no_strict_json_is_not_json(value: bytes | None) -> None:
@@ -273,7 +275,10 @@ def test_decoder__the_last_of_equal_keys_wins_and_unknown_fields_are_ignored() -
     )
     assert decode(value).user(0) == b"u9"
     assert fate_of(message(VIEW)[:-1] + b',"user_id":null}') == "wrong_type"
-    assert fate_of(message(VIEW)[:-1] + b',"z":' + b"9" * 5000 + b"}") == ""
+    long = b"9" * 5000
+    assert fate_of(message(VIEW)[:-1] + b',"z":' + long + b"}") == ""
+    user = long[:200]
+    assert decode(message(VIEW)[:-1] + b',"z":-' + long + b',"user_id":"' + user + b'"}').user(0) == user
 
 
 @pytest.mark.parametrize(
