@@ -72,6 +72,8 @@ def whole_ms(number: Decimal | None) -> int | None:
     """Take a whole number, one too large to expand as -1; None for a fraction."""
     if number is None or not _is_whole(number):
         return None
+    if number.is_zero():  # Whatever its exponent, which would have to be expanded.
+        return 0
     return int(number) if number.adjusted() <= 20 else -1
 
 

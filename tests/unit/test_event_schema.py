@@ -31,7 +31,7 @@ UNSAID = {
     "bytes": "a user id of at most 256 characters and more bytes",
     "calendar": "29 February of a common year",
     "ends": "a time that its offset puts before 1970 or after 9999",
-    "zero": "a time of 0 that is written with an exponent above 20",
+    "zero": "a time that is not whole, and so small that a reader of floats takes it for 0",
     "text range": "decimal text above the maximum",
     "currency": "a number above 10^15 of the currency's minor units",
 }
