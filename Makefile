@@ -9,10 +9,10 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-redis test-bounds test-image faults soak check bench bench-peers lock clean
+.PHONY: help demo test test-kafka test-redis test-bounds test-mutations test-image faults soak check bench bench-peers lock clean
 
 help:  ## Say what can be made.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## Score a shop live, on embedded servers; options as ARGS="--events 100000 --no-ui".
 	@$(BIN)/tierwise demo $(ARGS)
@@ -36,6 +36,10 @@ test-redis: $(READY)  ## Run the tests that use the store once more, on redis-se
 test-bounds: $(READY)  ## Run the tests of the kernels once more, every array access checked.
 	NUMBA_BOUNDSCHECK=1 TIERWISE_KERNEL_CACHE=$(CURDIR)/$(VENV)/kernels-with-bounds \
 		$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile tests/unit tests/property $(ARGS)
+
+test-mutations: $(READY)  ## Decode a million mutated messages, and compare each with what the contract says of it.
+	TIERWISE_TEST_MUTATIONS=$(or $(TIERWISE_TEST_MUTATIONS),1000000) \
+		$(BIN)/python -m pytest -s tests/property/test_mutated_messages.py $(ARGS)
 
 # Needs root, for a file system of its own and another user; without it these tests skip.
 test-image: $(READY)  ## Carry out the Dockerfile in a bare directory, and run what comes of it.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from calendar import monthrange
+from collections.abc import Callable
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from json.decoder import scanstring
 from typing import Any
 
 from scoring.policy import Policy
@@ -14,18 +16,20 @@ from scoring.policy import Policy
 TIME_MAX_MS = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 AMOUNT_MAX_MINOR = 10**15
 USER_ID_BYTES_MAX = 256
+NESTING_MAX = 512
 
 REQUIRED = ("event_id", "user_id", "type", "event_time")
 REQUIRED_WITH_ORDERS = ("order_id", "amount")
 STRINGS = ("event_id", "user_id", "type", "order_id", "item_id", "category", "channel", "scene", "coupon_id")
 TIMES = ("event_time", "item_launch_at")
 AMOUNTS = ("amount", "discount_amount")
+TIME_NAMES, AMOUNT_NAMES = ("event_time_ms", "item_launch_ms"), ("amount_minor", "discount_minor")
 NEVER_EMPTY = ("event_id", "user_id", "order_id")
 
 RFC_3339 = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))"
 )
-DECIMAL_TEXT = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+DECIMAL_TEXT = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 Refusal = tuple[str, str]
 
@@ -44,17 +48,21 @@ def decode(
     ingest_time_ms: int,
     future_tolerance_ms: int,
     event_bytes_max: int,
+    parse: Callable[[bytes | None], dict[str, Any]] | None = None,
 ) -> dict[str, Any] | Refusal:
     """
     Turn one message into a dict of plain values, or say why it is a dead letter.
 
     Keys: event_id, user_id, type, event_time_ms, and order_id, amount_minor, discount_minor, item_launch_ms,
     item_id, category, channel, scene, coupon_id, each None when the message has none.
+
+    Args:
+        parse: another reader of JSON than `parsed`, whose numbers are Decimals too.
     """
     try:
         if value is not None and len(value) > event_bytes_max:
             raise Refused("too_large", f"{len(value)} bytes")
-        event = typed(policy, parsed(value))
+        event = typed(policy, (parse or parsed)(value))
         check_ranges(event)
         if event["event_time_ms"] > ingest_time_ms + future_tolerance_ms:
             raise Refused("from_the_future", "event_time")
@@ -64,12 +72,16 @@ def decode(
 
 
 def parsed(value: bytes | None) -> dict[str, Any]:
-    """Read strict JSON: UTF-8, no NaN, no lone surrogate anywhere; an object."""
+    """Read strict JSON: UTF-8, no NaN, no lone surrogate anywhere, not nested too deep; an object."""
     try:
+        text = (value or b"").decode("utf-8")
+        hook = members if "\\u" in text else None  # UTF-8 has no surrogates; escapes may.
         document = json.loads(
-            (value or b"").decode("utf-8"), parse_float=number, parse_int=number, parse_constant=no_constant
+            text, object_pairs_hook=hook, parse_float=number, parse_int=number, parse_constant=no_constant
         )
-        json.dumps(document, ensure_ascii=False, default=str).encode("utf-8")
+        if hook:
+            refuse_surrogates(document)
+        refuse_depth(text)
     except (ValueError, RecursionError) as error:
         raise Refused("not_json", str(error)) from error
     if not isinstance(document, dict):
@@ -77,12 +89,39 @@ def parsed(value: bytes | None) -> dict[str, Any]:
     return document
 
 
+def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object; of a key that stands twice the last counts, but the other has to be JSON, too."""
+    refuse_surrogates(pairs)
+    return dict(pairs)
+
+
+def refuse_surrogates(document: object) -> None:
+    """Refuse lone surrogates, which Python's strings hold but UTF-8 cannot."""
+    json.dumps(document, ensure_ascii=False, default=str).encode("utf-8")
+
+
+def refuse_depth(text: str) -> None:
+    """Refuse what is nested deeper than the contract allows, also where an equal key hides it; it is JSON."""
+    if text.count("[") + text.count("{") <= NESTING_MAX:
+        return
+    at, depth = 0, 0
+    while at < len(text):
+        if text[at] == '"':
+            _, at = scanstring(text, at + 1)
+            continue
+        depth += (text[at] in "[{") - (text[at] in "]}")
+        if depth > NESTING_MAX:
+            raise Refused("not_json", f"nested deeper than {NESTING_MAX}")
+        at += 1
+
+
 def number(text: str) -> Decimal:
-    """Keep a JSON number exactly as it is written."""
+    """Keep a JSON number exactly as it is written; an exponent beyond Decimal's own is cut, zero stays zero."""
     try:
         return Decimal(text)
     except InvalidOperation:
-        return Decimal("Infinity")
+        digits, _, exponent = text.lower().partition("e")
+        return Decimal(digits).scaleb(-1000 if exponent.startswith("-") else 1000)
 
 
 def no_constant(name: str) -> None:
@@ -109,9 +148,9 @@ def typed(policy: Policy, document: dict[str, Any]) -> dict[str, Any]:
         event[field] = document.get(field)
         if event[field] is not None and not isinstance(event[field], str):
             raise Refused("wrong_type", field)
-    for field, name in zip(TIMES, ("event_time_ms", "item_launch_ms"), strict=True):
+    for field, name in zip(TIMES, TIME_NAMES, strict=True):
         event[name] = None if document.get(field) is None else unix_ms(field, document[field])
-    for field, name in zip(AMOUNTS, ("amount_minor", "discount_minor"), strict=True):
+    for field, name in zip(AMOUNTS, AMOUNT_NAMES, strict=True):
         event[name] = None if document.get(field) is None else money(field, document[field])
     event["minor_digits"] = policy.minor_digits
     return event
@@ -124,21 +163,21 @@ def check_ranges(event: dict[str, Any]) -> None:
             raise Refused("out_of_range", field)
     if len(event["user_id"].encode("utf-8")) > USER_ID_BYTES_MAX:
         raise Refused("out_of_range", "user_id")
-    for field in ("event_time_ms", "item_launch_ms"):
-        if event[field] is not None and not 0 <= event[field] <= TIME_MAX_MS:
+    for field, name in zip(TIMES, TIME_NAMES, strict=True):
+        if event[name] is not None and not 0 <= event[name] <= TIME_MAX_MS:
             raise Refused("out_of_range", field)
-        if event[field] is not None:
-            event[field] = int(event[field])
+        if event[name] is not None:
+            event[name] = int(event[name])
     digits = event.pop("minor_digits")
-    for field in ("amount_minor", "discount_minor"):
-        if event[field] is not None:
-            event[field] = minor_units(field, event[field], digits)
+    for field, name in zip(AMOUNTS, AMOUNT_NAMES, strict=True):
+        if event[name] is not None:
+            event[name] = minor_units(field, event[name], digits)
 
 
 def unix_ms(field: str, value: Any) -> int | Decimal:
     """Read a time: a whole number of Unix ms or an RFC 3339 string; its range is checked later."""
     if isinstance(value, Decimal):
-        if value.is_finite() and value != value.to_integral_value():
+        if value != value.to_integral_value():
             raise Refused("wrong_type", field)
         return value
     if not isinstance(value, str):
@@ -165,7 +204,7 @@ def money(field: str, value: Any) -> Decimal:
     """Read an amount in major units from a number or a decimal string."""
     if isinstance(value, Decimal):
         return value
-    if isinstance(value, str) and DECIMAL_TEXT.fullmatch(value) and number(value).is_finite():
+    if isinstance(value, str) and DECIMAL_TEXT.fullmatch(value):
         return number(value)
     raise Refused("wrong_type", field)
 
