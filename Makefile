@@ -20,7 +20,7 @@ demo: $(READY)  ## Score a shop live, on embedded servers; options as ARGS="--ev
 test: $(READY)  ## Run all tests, on real embedded servers.
 	$(BIN)/python -m pytest -n $(or $(WORKERS),3) --dist loadfile --ignore tests/kafka $(ARGS)
 
-# Needs Java 17 or newer and Maven, which fetches the broker into build/; without them these tests skip.
+# Needs Java 17 or newer and Maven, which fetches broker and registry into build/; without them these tests skip.
 test-kafka: $(READY)  ## Run the tests of what only Apache Kafka has, on one that is started here.
 	$(BIN)/python -m pytest -n $(or $(WORKERS),2) --dist loadfile tests/kafka $(ARGS)
 

@@ -1,6 +1,7 @@
 """
-What stands in for a Schema Registry, which cannot be had here. This file speaks the part of its HTTP API that
-confluent-kafka's serializers and deserializers ask: register, look up, and get by id or version.
+What stands in for a Schema Registry, so that most tests need no Java; `tests/kafka` runs a real one. This file
+speaks the part of its HTTP API that confluent-kafka's serializers and deserializers ask: register, look up, and get
+by id or version.
 """
 
 import base64
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
@@ -23,6 +24,18 @@ from flows.dev.child import free_port
 Answer = tuple[int, Any]
 CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 BY_TOPIC = {"subject.name.strategy.type": "TOPIC"}
+
+
+class Asked(Protocol):
+    """What of a registry its clients are told, whichever one it is."""
+
+    @property
+    def url(self) -> str:
+        """Say where it is."""
+
+    @property
+    def login(self) -> str:
+        """Give USER:PASSWORD, if it asks for that."""
 
 
 class SchemaRegistry:
@@ -141,14 +154,14 @@ def running() -> Iterator[SchemaRegistry]:
         registry.stop()
 
 
-def client(registry: SchemaRegistry) -> SchemaRegistryClient:
+def client(registry: Asked) -> SchemaRegistryClient:
     """Make confluent-kafka's client of it, as a sender has one."""
     login = {"basic.auth.user.info": registry.login} if registry.login else {}
     return SchemaRegistryClient({"url": registry.url, **login})
 
 
 def avro_writer(
-    registry: SchemaRegistry, schema: Any, topic: str = "clickstream", references: Any = ()
+    registry: Asked, schema: Any, topic: str = "clickstream", references: Any = ()
 ) -> Callable[[Any], bytes]:
     """Answer what writes Avro values as confluent-kafka's producers do."""
     named = [
@@ -159,7 +172,7 @@ def avro_writer(
 
 
 def json_writer(
-    registry: SchemaRegistry, schema: dict[str, Any], topic: str = "clickstream"
+    registry: Asked, schema: dict[str, Any], topic: str = "clickstream"
 ) -> Callable[[Any], bytes]:
     """Answer what writes JSON values with a schema as confluent-kafka's producers do."""
     serializer = JSONSerializer(json.dumps(schema), client(registry), conf=BY_TOPIC)

@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 
 from flows.dev.embedded import KafkaServer, create_topics
 from flows.dev.generator import Message
+from flows.formats.framed.reading import schema_id_of
 from scoring.policy import Policy
 from scoring.wire import parse
 from scoring.wire_values import number_of, read_number, time_ms
@@ -20,7 +21,7 @@ from tests.integration.outcome import DAY_MS, START_MS, assert_same, expected, r
 from tests.integration.rekey_process import Hop
 from tests.integration.test_formats import ENCODER, NEEDED, Pair, send_pairs
 from tests.integration.worker_process import WorkerProcess
-from tests.schema_registry import SchemaRegistry, avro_writer, json_writer, running
+from tests.schema_registry import Asked, SchemaRegistry, avro_writer, json_writer, running
 from tests.unit.framed_events import EVENT, EVENT_JSON
 
 FIELDS = {field["name"] for field in EVENT["fields"]}
@@ -69,12 +70,12 @@ def in_json(event: dict[str, Any]) -> dict[str, Any]:
     return {name: str(value) if isinstance(value, Decimal) else value for name, value in event.items()}
 
 
-def writer(registry: SchemaRegistry, encoding: str) -> Callable[[dict[str, Any]], bytes]:
-    """Answer what a sender of this encoding writes for a native event."""
+def writer(registry: Asked, encoding: str, topic: str) -> Callable[[dict[str, Any]], bytes]:
+    """Answer what a sender of this encoding writes into a topic for a native event."""
     if encoding == "avro":
-        write = avro_writer(registry, EVENT)
+        write = avro_writer(registry, EVENT, topic)
         return lambda event: write(in_avro(event))
-    write = json_writer(registry, EVENT_JSON)
+    write = json_writer(registry, EVENT_JSON, topic)
     return lambda event: write(in_json(event))
 
 
@@ -97,7 +98,7 @@ def broken(good: bytes, at_ms: int) -> Iterator[Pair]:
         yield Message("clickstream", b"u1", value, at_ms), b"no json"
 
 
-def write_settings(bench: Bench, registry: SchemaRegistry, encoding: str, **more: Any) -> Path:
+def write_settings(bench: Bench, registry: Asked, encoding: str, **more: Any) -> Path:
     """Write settings that say how the clickstream is encoded."""
     topics = {
         "input": list(bench.inputs),
@@ -117,9 +118,11 @@ def test_framed__scores_like_the_same_events_in_native_form(
 
     It is away when the worker starts: nothing is set aside for that, the process stays up, and reads when it is back.
     """
-    write, end_ms = writer(registry, encoding), START_MS + 30 * DAY_MS
+    write = writer(registry, encoding, one_topic.topics.clickstream)
+    end_ms = START_MS + 30 * DAY_MS
     last = {"event_id": "x0", "user_id": "u1", "type": "search", "event_time": end_ms}
-    sent = [*pairs(write, events=1_000, seed=37), *broken(write(last), end_ms)]
+    good = write(last)
+    sent = [*pairs(write, events=1_000, seed=37), *broken(good, end_ms)]
     originals = send_pairs(one_topic, sent)
     registry.stop()
     with WorkerProcess(write_settings(one_topic, registry, encoding)) as worker:
@@ -136,7 +139,7 @@ def test_framed__scores_like_the_same_events_in_native_form(
     unknown, cut, plain = (found[value] for value in originals[-3:])
     assert {headers["reason"] for headers in (unknown, cut, plain)} == {b"not_json"}
     assert unknown["detail"] == b"value: schema 9999 is unknown to the Schema Registry"
-    assert cut["detail"].startswith(b"value: must fit schema 1: ")
+    assert cut["detail"].startswith(b"value: must fit schema %d: " % schema_id_of(good))
     assert plain["detail"].startswith(b"value: must begin with a zero and four bytes that name a schema")
 
 

@@ -10,7 +10,8 @@ from flows.dev.embedded import create_topics
 from tests.integration.conftest import bench, load, one_topic, place, policy
 from tests.integration.rekey_process import Hop
 from tests.kafka.broker import ApacheKafka
-from tests.kafka.jars import jars, missing_programs
+from tests.kafka.jars import jars, missing_programs, registry_program
+from tests.kafka.registry import ApicurioRegistry
 from tests.kafka.secured import SecuredKafka
 
 __all__ = ["bench", "load", "one_topic", "place", "policy"]
@@ -39,6 +40,14 @@ def secured_apache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured
     _need_programs()
     with SecuredKafka(jars(), tmp_path_factory.mktemp("secured")) as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def apicurio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApicurioRegistry]:
+    """Run one Schema Registry for all tests of this process that ask for it."""
+    _need_programs()
+    with ApicurioRegistry(registry_program(), tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
 
 
 @pytest.fixture
