@@ -70,7 +70,9 @@ class Courier:
         self._clock = clock
         self._ledger = Ledger()
         self._lanes = Lanes()
-        self._senders = Senders(poster, endpoint.concurrency, endpoint.name)
+        self._senders = Senders(
+            poster, endpoint.concurrency, endpoint.name, metrics.attempt_seconds.labels(endpoint.name).observe
+        )
         self._parking = Parking(kafka, route.parked, endpoint.name, self._note_parked)
         self._reader = ChangeReader(
             kafka,
@@ -204,6 +206,8 @@ class Courier:
     def _note_success(self, delivery: Delivery) -> None:
         now_ms = self._clock.wall_ms()
         self._metrics.delivered.labels(self._endpoint.name).inc()
+        age_ms = max(0, now_ms - delivery.change.stored_ms)
+        self._metrics.delivery_seconds.labels(self._endpoint.name).observe(age_ms / 1000)
         self._last_success_ms = now_ms
         if self._failures_in_a_row >= DOWN_AFTER:
             log("info", "endpoint.recovered", endpoint=self._endpoint.name, pending=len(self._lanes))
@@ -276,11 +280,13 @@ class Courier:
 
     def _measure(self) -> None:
         name = self._endpoint.name
-        oldest_ms = self._lanes.oldest_stored_ms()
-        age_ms = 0 if oldest_ms is None else max(0, self._clock.wall_ms() - oldest_ms)
+        now_ms, oldest_ms = self._clock.wall_ms(), self._lanes.oldest_stored_ms()
+        age_ms = 0 if oldest_ms is None else max(0, now_ms - oldest_ms)
         if (lag := self._reader.lag()) is not None:
             self._metrics.lag_messages.labels(name).set(lag)
         self._metrics.owned_partitions.labels(name).set(len(self._ledger.partitions))
         self._metrics.pending.labels(name).set(len(self._lanes))
+        self._metrics.retrying.labels(name).set(self._lanes.held_up())
         self._metrics.oldest_pending_seconds.labels(name).set(age_ms / 1000)
+        self._metrics.held_seconds.labels(name).set(max(0.0, self._held_until_ms - now_ms) / 1000)
         self._metrics.disabled.labels(name).set(bool(self._disabled))

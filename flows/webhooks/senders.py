@@ -1,6 +1,8 @@
 """The threads that wait for an endpoint's answers. This file gives them deliveries, and takes what came of each."""
 
 import threading
+import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from flows.webhooks.lanes import Delivery
@@ -10,11 +12,19 @@ Result = tuple[Delivery, Answer]
 
 
 class Senders:
-    """Run some threads for one endpoint; everything here is called by one thread, that of its courier."""
+    """
+    Run some threads for one endpoint; everything here is called by one thread, that of its courier.
 
-    def __init__(self, poster: Poster, count: int, name: str) -> None:
+    Args:
+        on_attempt: told how long each attempt took, in seconds; called on the thread that made it.
+    """
+
+    def __init__(
+        self, poster: Poster, count: int, name: str, on_attempt: Callable[[float], None] = lambda _: None
+    ) -> None:
         self._poster = poster
         self._count = count
+        self._on_attempt = on_attempt
         self._due: SimpleQueue[Delivery | None] = SimpleQueue()
         self._done: SimpleQueue[Result] = SimpleQueue()
         self.in_flight = 0
@@ -50,9 +60,10 @@ class Senders:
 
     def _run(self) -> None:
         while (delivery := self._due.get()) is not None:
-            change = delivery.change
+            change, begun_s = delivery.change, time.monotonic()
             try:
                 answer = self._poster.post(change.id, change.body)
             except Exception as error:  # Whatever it is, the delivery must not be forgotten.
                 answer = Answer(failure="protocol", detail=f"{type(error).__name__}: {error}")
+            self._on_attempt(time.monotonic() - begun_s)
             self._done.put((delivery, answer))

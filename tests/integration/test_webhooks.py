@@ -44,6 +44,7 @@ def test_webhooks__each_wanted_change_arrives_once_signed_and_in_order(hooks: Ho
             process.wait_until(lambda: len(all_of_it.calls) >= 204 and len(some.calls) >= 201)
             process.wait_until(lambda: process.metric("delivered_total") == 405)
             assert process.metric("filtered_total") == 3 + 3 + 3
+            assert process.metric("attempt_seconds_count") == process.metric("delivery_seconds_count") == 405
             process.wait_until(lambda: process.metric("lag_messages") == 0)
             assert process.metric("owned_partitions") == 2 * hooks.topics.partitions
             assert process.stop() == 0, process.log
@@ -80,6 +81,9 @@ def test_webhooks__a_failure_is_tried_again_under_the_same_id(hooks: Hooks) -> N
         with hooks.run() as process:
             process.wait_until(lambda: len(before) == 4)
             process.wait_until(lambda: process.metric("failed_total") == 2)
+            assert (
+                process.metric("attempt_seconds_count") == 2 + process.metric("delivery_seconds_count") == 6
+            )
             assert process.stop() == 0, process.log
     tries = [call for call in receiver.calls if call.id == "u1:1"]
     assert len(tries) == 3

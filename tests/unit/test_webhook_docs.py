@@ -22,6 +22,7 @@ from flows.webhooks.signing import signed_headers
 from sinks.change_topic import entry_of
 from tests.unit.docs_examples import ROOT, code_spans, example, text_of
 from tests.unit.message_schemas import problems
+from tests.unit.observed_metrics import served
 from tests.unit.test_asyncapi import MESSAGES, checked
 from tests.unit.test_change_topic import CHANGE
 from tests.unit.test_operations import promtool, run
@@ -110,10 +111,7 @@ def test_page__pace_is_that_of_the_result() -> None:
 
 def test_page__describes_every_metric_reason_and_failure() -> None:
     """Each metric has a row with type and labels; each reason and each class of failure is named."""
-    found = {}
-    for family in WebhookMetrics("tierwise", "1", ["one"]).registry.collect():
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        found[name] = family.type, set(family.samples[0].labels)
+    found = served(WebhookMetrics("tierwise", "1", ["one"]).registry)
     shown = {
         name.strip("`"): (kind, set(re.findall(r"`(\w+)`", labels)))
         for name, kind, labels, _ in rows("Metrics")
