@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from config.grafana.beside import BESIDE
 from config.grafana.layout import dashboard_json
 from config.grafana.overview import OVERVIEW
 from config.grafana.population import POPULATION
@@ -13,7 +14,7 @@ FOLDER = Path(__file__).with_name("dashboards")
 
 def documents() -> dict[str, str]:
     """Answer the text of each file, by its name."""
-    dashboards = {"overview": OVERVIEW, "population": POPULATION, "stores": STORES}
+    dashboards = {"overview": OVERVIEW, "population": POPULATION, "stores": STORES, "beside": BESIDE}
     return {
         f"{name}.json": json.dumps(dashboard_json(one), indent=1, ensure_ascii=False) + "\n"
         for name, one in dashboards.items()

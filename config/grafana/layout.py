@@ -1,49 +1,20 @@
 """From a described dashboard to the JSON that Grafana reads, schema version 39. This file places the panels."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from config.grafana.panels import RED, WHOLE_WIDTH, Annotation, Dashboard, Panel, Query, Row, Step, Variable
+from config.grafana.panels import WHOLE_WIDTH, Annotation, Dashboard, Panel, Query, Row, Step, Variable
 
 Json = dict[str, Any]
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 JOB = 'job="$job"'
 SHARD = f'{JOB}, shard=~"$partition"'
+BESIDE = 'job=~"$jobs"'
+ENDPOINT = f'{BESIDE}, endpoint=~"$endpoint"'
+WRITTEN_OUT = {"SHARD": SHARD, "JOB": JOB, "BESIDE": BESIDE, "ENDPOINT": ENDPOINT}
 TAG = "tierwise"
 REFRESH = "30s"
-
-VARIABLES = (
-    Variable("job", "Job", "tierwise_build_info", "job"),
-    Variable("partition", "Partition", "tierwise_messages_consumed_total{JOB}", "shard", several=True),
-)
-ANNOTATIONS = (
-    Annotation(
-        "Alerts",
-        'ALERTS{alertname=~"Tierwise.+", alertstate="firing", job=~"$job|"}',
-        "{{alertname}}",
-        "{{severity}} {{instance}} {{shard}}",
-        "alertname,severity",
-        RED,
-    ),
-    Annotation(
-        "Workers started",
-        "process_start_time_seconds{JOB} * 1000",
-        "Worker started",
-        "{{instance}}",
-        "instance",
-        "blue",
-        value_is_time=True,
-    ),
-    Annotation(
-        "Policy changes",
-        "sum by (policy) (tierwise_build_info{JOB})"
-        " unless sum by (policy) (tierwise_build_info{JOB} offset 5m)",
-        "New policy",
-        "{{policy}}",
-        "policy",
-        "purple",
-    ),
-)
 
 
 def dashboard_json(dashboard: Dashboard) -> Json:
@@ -61,10 +32,8 @@ def dashboard_json(dashboard: Dashboard) -> Json:
         "time": {"from": "now-3h", "to": "now"},
         "timezone": "browser",
         "links": [_links()],
-        "annotations": {"list": [_annotation(one) for one in ANNOTATIONS]},
-        "templating": {
-            "list": [_datasource(), *(_variable(one) for one in (*VARIABLES, *dashboard.more_variables))]
-        },
+        "annotations": {"list": [_annotation(one) for one in dashboard.annotations]},
+        "templating": {"list": [_datasource(), *(_variable(one) for one in dashboard.variables)]},
         "panels": [
             panel | {"id": number} for number, panel in enumerate(_placed(dashboard.rows), 1)
         ],
@@ -236,4 +205,4 @@ def _links() -> Json:
 
 
 def _written_out(expr: str) -> str:
-    return expr.replace("{SHARD", "{" + SHARD).replace("{JOB", "{" + JOB)
+    return re.sub(r"\{([A-Z]+)", lambda found: "{" + WRITTEN_OUT[found[1]], expr)

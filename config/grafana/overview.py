@@ -13,6 +13,7 @@ from config.grafana.panels import (
     quantiles,
     stat,
 )
+from config.grafana.workers import WORKER_ANNOTATIONS, WORKER_VARIABLES
 
 _ZERO_IS_GOOD = ((None, GREEN), (1, RED))
 _LATE = ((None, GREEN), (2.5, YELLOW), (60, RED))
@@ -234,4 +235,6 @@ OVERVIEW = Dashboard(
     "Tierwise: overview",
     "For whoever is on call: is it fresh, is it complete, where is the bottleneck. What to do: docs/operations.md.",
     (_FRESH, _COMPLETE, _BOTTLENECK),
+    WORKER_VARIABLES,
+    WORKER_ANNOTATIONS,
 )

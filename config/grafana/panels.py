@@ -2,7 +2,8 @@
 What a dashboard says, in few words. This file holds the nouns; layout.py turns them into Grafana's JSON.
 
 In a query `JOB` stands for the chosen job, and `SHARD` for that and the chosen partitions:
-`tierwise_lag_messages{SHARD}`. Rates are taken over `$__rate_interval`, sums over a whole view over `$__range`.
+`tierwise_lag_messages{SHARD}`. Of what runs beside the workers `BESIDE` stands for the chosen jobs, and `ENDPOINT`
+for these and the chosen endpoints. Rates are taken over `$__rate_interval`, sums over a whole view over `$__range`.
 """
 
 from dataclasses import dataclass
@@ -94,7 +95,8 @@ class Dashboard:
     title: str
     description: str
     rows: tuple[Row, ...]
-    more_variables: tuple[Variable, ...] = ()
+    variables: tuple[Variable, ...]
+    annotations: tuple[Annotation, ...]
 
 
 def stat(title: str, description: str, unit: str, expr: str, *steps: Step, width: int = 4) -> Panel:

@@ -1,6 +1,7 @@
 """The page for whoever runs the shop's programmes: who stands where, and who moves. This file describes it."""
 
 from config.grafana.panels import Dashboard, Panel, Query, Row, Variable, areas, lines, once, stat
+from config.grafana.workers import WORKER_ANNOTATIONS, WORKER_VARIABLES
 
 _USERS = f"sum({once('tierwise_shard_users{SHARD}')})"
 _IN_MEMORY = f"sum({once('tierwise_shard_users_in_memory{SHARD}')})"
@@ -191,7 +192,9 @@ POPULATION = Dashboard(
     "Who stands on which rung, who moves and why, who is new and who falls silent.",
     (_WHO, _MOVES, _NEW_AND_SILENT),
     (
+        *WORKER_VARIABLES,
         Variable("ladder", "Ladder", _LADDERS, "ladder", preset="tier"),
         Variable("silence", "Ladder of silence", _LADDERS, "ladder", preset="lifecycle"),
     ),
+    WORKER_ANNOTATIONS,
 )

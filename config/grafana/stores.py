@@ -13,6 +13,7 @@ from config.grafana.panels import (
     quantiles,
     stat,
 )
+from config.grafana.workers import WORKER_ANNOTATIONS, WORKER_VARIABLES
 
 _TROUBLE = ((None, GREEN), (1, RED))
 
@@ -240,4 +241,6 @@ STORES = Dashboard(
     "Tierwise: Redis and Kafka",
     "Both as the workers see them: how long they take, what they refuse, what waits.",
     (_REDIS, _INPUT, _OUTPUT),
+    WORKER_VARIABLES,
+    WORKER_ANNOTATIONS,
 )

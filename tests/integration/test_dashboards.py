@@ -1,8 +1,7 @@
 """This file asks every question of every dashboard on a real Prometheus that looks at a live worker."""
 
-import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,14 +10,20 @@ from flows.dev.dashboards.board import Board, View, ask
 from flows.dev.dashboards.draw import look_at
 from flows.dev.dashboards.live import DRILL, LiveShop
 from flows.dev.dashboards.picture import draw_page
-from flows.dev.dashboards.prometheus import JOB, PrometheusServer, Series
+from flows.dev.dashboards.prometheus import JOB, PrometheusServer
 from flows.dev.stack import PARTITIONS
+from tests.integration.dashboard_questions import (
+    RATE_SPAN_S,
+    SPAN_S,
+    assert_annotation_is_answered,
+    assert_panel_is_answered,
+    eventually,
+    view,
+)
 from tests.prometheus_tools import needed_program
 
 NAMES = ("overview", "population", "stores")
 EVENTS, RATE = 90_000, 1_500.0
-SPAN_S, RATE_SPAN_S = 60, 15
-ANSWER_DEADLINE_S = 45.0
 BOARDS = {name: Board(name) for name in NAMES}
 PANELS = [(name, panel) for name, board in BOARDS.items() for panel in board.panels]
 
@@ -32,32 +37,6 @@ def prometheus() -> Iterator[PrometheusServer]:
         live.check()
 
 
-def view(board: Board, prometheus: PrometheusServer) -> View:
-    """Look at the last minute, with everything chosen as at a first look."""
-    now_s = time.time()
-    return View(now_s - SPAN_S, now_s, 1, RATE_SPAN_S, board.choose(prometheus))
-
-
-def eventually(question: Callable[[], list[Any]], is_enough: Callable[[list[Any]], bool]) -> list[Any]:
-    """Ask again until the answer is enough, or for too long; give the last answer."""
-    give_up_s = time.monotonic() + ANSWER_DEADLINE_S
-    while not is_enough(answer := question()) and time.monotonic() < give_up_s:
-        time.sleep(0.2)
-    return answer
-
-
-def labels_needed(panel: dict[str, Any], target: dict[str, Any]) -> set[str]:
-    """List the labels that a legend, or a table, is made of."""
-    options = [one["options"] for one in panel.get("transformations", [])]
-    fields = {one[field] for one in options for field in ("rowField", "columnField")}
-    return fields | set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"]))
-
-
-def say_something(found: list[Series]) -> bool:
-    """Tell whether there is an answer with a number in it."""
-    return any(one.says_something for one in found)
-
-
 @pytest.mark.parametrize(
     ("name", "panel"), PANELS, ids=lambda one: one if isinstance(one, str) else one["title"]
 )
@@ -65,13 +44,7 @@ def test_panel__has_data_and_the_labels_of_its_legend(
     prometheus: PrometheusServer, name: str, panel: dict[str, Any]
 ) -> None:
     """Each query of each panel gets numbers from a healthy worker, and no two answers are called the same."""
-    for target in panel["targets"]:
-        found = eventually(lambda: ask(prometheus, target, view(BOARDS[name], prometheus)), say_something)  # noqa: B023
-        assert say_something(found), target["expr"]
-        needed = labels_needed(panel, target)
-        called = [tuple(one.labels.get(label, "") for label in sorted(needed)) for one in found]
-        assert all(all(name) for name in called), (needed, found[0].labels)
-        assert len(set(called)) == len(called), (target["legendFormat"], called)
+    assert_panel_is_answered(BOARDS[name], prometheus, panel)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -97,13 +70,7 @@ def test_annotation__has_data_and_its_labels(prometheus: PrometheusServer, name:
     board = BOARDS[name]
     assert len(board.annotations) == 3
     annotation = board.annotations[number]
-    target = {"expr": annotation["expr"], "instant": False}
-    found = eventually(lambda: ask(prometheus, target, view(board, prometheus)), say_something)
-    assert say_something(found), annotation["expr"]
-    needed = set(re.findall(r"\{\{(\w+)\}\}", annotation["titleFormat"])) | set(
-        annotation["tagKeys"].split(",")
-    )
-    assert all(one.labels.get(label) for one in found for label in needed), (needed, found)
+    found = assert_annotation_is_answered(board, prometheus, annotation)
     if annotation["useValueForTime"]:
         started_s = found[0].points[-1][1] / 1000
         assert 0 < time.time() - started_s < 600
@@ -112,11 +79,13 @@ def test_annotation__has_data_and_its_labels(prometheus: PrometheusServer, name:
 def test_alerts__that_fire_are_counted(prometheus: PrometheusServer) -> None:
     """The number of alerts is that of those that fire, and 0 where another job is chosen."""
     panel = next(one for one in BOARDS["overview"].panels if one["title"] == "Alerts firing")
-    chosen = view(BOARDS["overview"], prometheus)
+    board = BOARDS["overview"]
     found = eventually(
-        lambda: ask(prometheus, panel["targets"][0], chosen), lambda found: found[0].points[0][1] == 1
+        lambda: ask(prometheus, panel["targets"][0], view(board, prometheus)),
+        lambda found: found[0].points[0][1] == 1,
     )
     assert found[0].points[0][1] == 1
+    chosen = view(board, prometheus)
     other = View(chosen.start_s, chosen.end_s, 1, RATE_SPAN_S, {"job": "another", "partition": ".*"})
     assert ask(prometheus, panel["targets"][0], other)[0].points[0][1] == 0
 

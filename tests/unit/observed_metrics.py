@@ -3,6 +3,8 @@
 import numpy as np
 from prometheus_client import CollectorRegistry
 
+from flows.hop.watch import HopWatch
+from flows.webhooks.metrics import WebhookMetrics
 from scoring.events import LadderChange
 from sinks.metrics import Metrics
 from tests.unit.test_metrics import Counts
@@ -42,3 +44,10 @@ def served(registry: CollectorRegistry) -> dict[str, tuple[str, frozenset[str]]]
         assert family.samples, name
         found[name] = family.type, frozenset(family.samples[0].labels) - {"le"}
     return found
+
+
+def served_by_all() -> dict[str, tuple[str, frozenset[str]]]:
+    """Answer the same for a worker and all that runs beside it."""
+    registries = [observed_metrics().registry, WebhookMetrics("tierwise", "1", ["one"]).registry]
+    registries += [HopWatch("tierwise", name, "1").registry for name in ("profiles", "rekey")]
+    return {name: said for registry in registries for name, said in served(registry).items()}

@@ -9,7 +9,7 @@ import yaml
 
 from config.grafana.build import documents
 from tests.unit.docs_examples import ROOT, text_of
-from tests.unit.observed_metrics import observed_metrics, served
+from tests.unit.observed_metrics import served_by_all
 from tests.unit.test_operations import RULES
 
 GRAFANA = ROOT / "config" / "grafana"
@@ -19,6 +19,23 @@ DASHBOARDS = {
 UNITS = {"s", "percentunit", "short", "none", "mps", "cps", "bytes"}
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 NAMES = sorted(DASHBOARDS)
+OF_WORKERS, BESIDE = {"overview.json", "population.json", "stores.json"}, "beside.json"
+CHOSEN = {**dict.fromkeys(OF_WORKERS, ('job="$job"', 'job=~"$job|"')), BESIDE: ('job=~"$jobs"',)}
+CHOICES_OF_JOBS = {
+    "label_values(tierwise_build_info, job)",
+    'label_values({__name__=~"tierwise_(webhooks|profiles|rekey)_build_info"}, job)',
+}
+PARTS = ("", "_bucket", "_count", "_sum")
+IN_NO_PANEL = {
+    "tierwise_build_info": "the choice of jobs, and the mark of a new policy",
+    "tierwise_webhooks_build_info": "the choice of jobs, and the mark of a new process",
+    "tierwise_profiles_build_info": "the same",
+    "tierwise_rekey_build_info": "the same",
+    "process_start_time_seconds": "the mark of a worker's start",
+    "process_virtual_memory_bytes": "costs nothing, says nothing",
+    "process_max_fds": "a limit that stays where it is",
+}
+"""Metrics that no panel shows, and why."""
 
 
 def panels(name: str) -> list[dict[str, Any]]:
@@ -73,21 +90,20 @@ def test_queries__take_rates_over_the_interval_that_grafana_gives(name: str) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_queries__keep_to_the_chosen_job(name: str) -> None:
-    """Every metric is asked of one job; only a choice of jobs, and alerts that have none, are not."""
-    exact, or_none = 'job="$job"', 'job=~"$job|"'
+    """Every metric is asked of the chosen jobs; only a choice of jobs, and alerts that have none, are not."""
     for query in queries(name):
-        if query == "label_values(tierwise_build_info, job)":
+        if query in CHOICES_OF_JOBS:
             continue
         selectors = re.findall(r"\b(?:\w+:)?(?:tierwise|process|ALERTS)[\w:]*(?:\{(.*?)\})?", query)
         assert selectors, query
-        assert all(exact in one or or_none in one for one in selectors), query
+        assert all(any(job in one for job in CHOSEN[name]) for one in selectors), query
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_queries__ask_for_metrics_and_labels_that_exist(name: str) -> None:
     """Every name is served or recorded, with every label that is asked for."""
-    known = served(observed_metrics().registry)
-    names = {f"{one}{part}" for one in known for part in ("", "_bucket", "_count", "_sum")}
+    known = served_by_all()
+    names = {f"{one}{part}" for one in known for part in PARTS}
     recorded = set(re.findall(r"record: (\S+)", RULES.read_text(encoding="utf-8")))
     for query in queries(name):
         assert not set(re.findall(r"(?<![\w:])(?:tierwise|process)_\w+", query)) - names, query
@@ -95,6 +111,19 @@ def test_queries__ask_for_metrics_and_labels_that_exist(name: str) -> None:
         for metric, labels in re.findall(r"(?<![\w:])((?:tierwise|process)_\w+)\{(.*?)\}", query):
             has = known.get(metric) or known[metric.rpartition("_")[0]]
             assert set(re.findall(r"(\w+)=", labels)) <= has[1] | {"job"}, query
+
+
+def test_metrics__each_is_in_a_panel() -> None:
+    """Whatever a process tells is shown somewhere, itself or through a rule; what is not, is named with a reason."""
+    groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
+    recorded = {
+        rule["record"]: rule["expr"] for group in groups for rule in group["rules"] if "record" in rule
+    }
+    asked = [target["expr"] for name in NAMES for panel in panels(name) for target in panel["targets"]]
+    asked += [recorded[rule] for query in asked for rule in re.findall(r"\w+:tierwise_\w+:\w+", query)]
+    shown = {metric for query in asked for metric in re.findall(r"(?<![\w:])(?:tierwise|process)_\w+", query)}
+    hidden = {metric for metric in served_by_all() if not shown & {f"{metric}{part}" for part in PARTS}}
+    assert hidden == IN_NO_PANEL.keys()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,12 +142,13 @@ def test_layout__has_no_two_panels_in_one_place(name: str) -> None:
 
 
 def test_dashboards__can_be_told_apart_and_chosen() -> None:
-    """Each has an address of its own, links to the others, and lets choose data source, job and partition."""
-    boards = DASHBOARDS.values()
-    assert len({board["uid"] for board in boards}) == len(DASHBOARDS) == 3
-    for board in boards:
+    """Each has an address of its own, links to the others, and lets choose data source, jobs and a part of them."""
+    assert {*DASHBOARDS} == {*OF_WORKERS, BESIDE}
+    assert len({board["uid"] for board in DASHBOARDS.values()}) == len(DASHBOARDS)
+    for name, board in DASHBOARDS.items():
         assert board["schemaVersion"] >= 39
-        assert [one["name"] for one in board["templating"]["list"]][:3] == ["datasource", "job", "partition"]
+        choices = ["jobs", "endpoint"] if name == BESIDE else ["job", "partition"]
+        assert [one["name"] for one in board["templating"]["list"]][:3] == ["datasource", *choices]
         assert board["links"][0]["tags"] == board["tags"]
         known = {f"${one['name']}" for one in board["templating"]["list"]}
         known |= {"${datasource}", "$__rate_interval", "$__range", "$__all"}

@@ -10,11 +10,10 @@ import yaml
 from prometheus_client import generate_latest
 
 from flows.hop.watch import HopWatch
-from flows.webhooks.metrics import WebhookMetrics
 from sinks.metrics import Metrics
 from tests.prometheus_tools import needed_program
 from tests.unit.docs_examples import ROOT, text_of
-from tests.unit.observed_metrics import observed_metrics, served
+from tests.unit.observed_metrics import observed_metrics, served, served_by_all
 
 PAGE = "docs/operations.md"
 RULES = ROOT / "config" / "alerts" / "tierwise.rules.yaml"
@@ -83,14 +82,11 @@ def test_operations_page__says_for_each_alert_what_to_do() -> None:
         assert rule["annotations"]["runbook"] == f"{PAGE}#{name.lower()}"
 
 
-def test_rules__ask_for_metrics_that_exist(metrics: Metrics) -> None:
+def test_rules__ask_for_metrics_that_exist() -> None:
     """Every name in a rule is served, or recorded by a rule."""
     text = RULES.read_text(encoding="utf-8")
     recorded = set(re.findall(r"record: (\S+)", text))
-    names = set(served(metrics.registry)) | set(served(WebhookMetrics("tierwise", "1", ["one"]).registry))
-    names |= {
-        name for hop in ("profiles", "rekey") for name in served(HopWatch("tierwise", hop, "1").registry)
-    }
+    names = set(served_by_all())
     names |= {f"{name}_{part}" for name in names for part in ("bucket", "count")}
     for rule in re.findall(r"expr: (.+?)(?=\n +(?:for|labels|-|#)|\n\n|\Z)", text, re.S):
         assert not set(re.findall(r"(?<![\w:])tierwise_\w+", rule)) - names, rule
