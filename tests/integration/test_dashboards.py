@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from flows.dev.dashboards.board import Board, View, ask
+from flows.dev.dashboards.chart import COLOURS
 from flows.dev.dashboards.draw import look_at
 from flows.dev.dashboards.live import DRILL, LiveShop
 from flows.dev.dashboards.picture import draw_page
@@ -100,3 +101,11 @@ def test_picture__is_drawn_from_live_data(prometheus: PrometheusServer) -> None:
     page = draw_page(BOARDS["overview"].document, look, ["drawn by a test"])
     assert page.count("<polyline") >= len([one for one in PANELS if one[0] == "overview"]) / 2
     assert "No data" not in page
+
+
+def test_marks__of_what_began_before_stand_at_the_beginning(prometheus: PrometheusServer) -> None:
+    """An alert and a policy that are there at the first moment are drawn, although that is no whole millisecond."""
+    start_s = int(time.time()) + 0.0004
+    assert eventually(lambda: prometheus.at('ALERTS{alertname="TierwiseDrill"}', start_s), bool)
+    look = look_at(BOARDS["overview"], prometheus, start_s, start_s + 1)
+    assert {COLOURS["red"], COLOURS["purple"]} <= {mark.colour for mark in look.marks}

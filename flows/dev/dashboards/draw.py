@@ -61,6 +61,7 @@ def caption(started_s: float, seconds: float) -> tuple[str, str]:
 
 def look_at(board: Board, prometheus: PrometheusServer, start_s: float, end_s: float) -> Look:
     """Ask all that a dashboard asks."""
+    start_s = round(start_s, 3)  # As Prometheus does: what it answers for the first moment is not before it.
     chosen = board.choose(prometheus)
     view = View(start_s, end_s, (end_s - start_s) / POINTS, RATE_SPAN_S, chosen)
     found = {
