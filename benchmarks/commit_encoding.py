@@ -86,7 +86,7 @@ def chunk_of(policy: Policy, seed: int) -> CommitChunk:
 
 def block_of(users: CommitChunk) -> CommitBlock:
     """Cut users into chunks as small as the worker's, as if all were written whole."""
-    start = np.arange(0, USERS + 1, CHUNK_USERS)
+    start = np.arange(0, USERS + 1, CHUNK_USERS[0])
     chunks = [part(users, first, last, None) for first, last in pairwise(start.tolist())]
     return CommitBlock(users, start, [0] * len(start), chunks)
 

@@ -14,28 +14,43 @@ from scoring.step import describe
 from scoring.user_rows import UserRows
 
 Item = TypeVar("Item")
-CHUNK_USERS = 25  # Written whole. The store serves nobody else meanwhile: see benchmarks/reads.py.
-BLOCK_CHUNKS = 40  # Each call of numpy or of a kernel is for so many.
+CHUNK_USERS = 25, 100
+"""
+Users of a chunk, of those written whole, in the smallest commits and in the largest.
+
+The store serves nobody else during a chunk, so that they are small as long as commits keep up (benchmarks/reads.py).
+Who has very many users to write is catching up: larger chunks have less to pay for each round trip.
+"""
+CHUNKS_WISHED = 200  # Above this many chunks they grow.
+BLOCK_USERS = 1_000  # Each call of numpy or of a kernel is for so many at least.
 
 
 def commit_blocks(
     users: UserRows,
     rows: Int64s,
-    chunk_users: int,
     changes: PendingChanges,
     dead_letters: list[tuple[int, DeadLetter]],
+    chunk_users: int | None = None,
 ) -> tuple[list[CommitBlock], list[DeadLetter]]:
     """Answer the chunks of these users, taken as committed from now on, and the dead letters of nobody among them."""
+    chunk_users = chunk_users or chunk_users_of(rows.shape[0])
     letters_of = _by_row(dead_letters)
     cuts = _cuts(users, rows, chunk_users)
     changed, changed_at = changes.take(users, rows, cuts)
     blocks = []
-    for first in range(0, cuts.shape[0] - 1, BLOCK_CHUNKS):
-        here = slice(first, first + BLOCK_CHUNKS + 1)
+    block_chunks = max(1, BLOCK_USERS // chunk_users)
+    for first in range(0, cuts.shape[0] - 1, block_chunks):
+        here = slice(first, first + block_chunks + 1)
         start, at = cuts[here], changed_at[here]
         own = changed[at[0] : at[-1]], [one - at[0] for one in at]
         blocks.append(_block(users, rows[start[0] : start[-1]], start - start[0], *own, letters_of))
     return blocks, [letter for letters in letters_of.values() for letter in letters]
+
+
+def chunk_users_of(users: int) -> int:
+    """Answer how many users, of those written whole, are a chunk in a commit of so many."""
+    smallest, largest = CHUNK_USERS
+    return min(largest, max(smallest, users // CHUNKS_WISHED))
 
 
 def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> Int64s:

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from scoring.commit_chunks import CHUNK_USERS, commit_blocks
+from scoring.commit_chunks import commit_blocks
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitPlan
 from scoring.counters import Counters
 from scoring.erasure import ErasedUsers, Erasure, Marker
@@ -270,12 +270,17 @@ class Shard:
             if not users.exists(row):
                 users.forget(row, marker)
 
-    def take_commit(self, chunk_users: int = CHUNK_USERS) -> CommitPlan | None:
-        """Answer all that changed since the last call, or None; the store is taken to hold it from now on."""
+    def take_commit(self, chunk_users: int | None = None) -> CommitPlan | None:
+        """
+        Answer all that changed since the last call, or None; the store is taken to hold it from now on.
+
+        Args:
+            chunk_users: of a chunk, of those written whole; by their number if it is not given.
+        """
         rows = self.users.take_dirty()
         if not (self._moved or rows.shape[0] or self._dead_letters):
             return None
-        blocks, dead_letters = commit_blocks(self.users, rows, chunk_users, self._changes, self._dead_letters)
+        blocks, dead_letters = commit_blocks(self.users, rows, self._changes, self._dead_letters, chunk_users)
         plan = CommitPlan(
             partition=self.partition,
             blocks=blocks,

@@ -4,11 +4,13 @@ from dataclasses import fields
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import yaml
 
 from config.policy_file import parse_policy
+from scoring import commit_chunks
 from scoring.cold_users import ColdUsers
-from scoring.commit_chunks import BLOCK_CHUNKS
+from scoring.commit_chunks import chunk_users_of
 from scoring.commit_plan import CommitChunk, CommitPlan
 from scoring.decoder import Decoder
 from scoring.shard import Shard
@@ -74,12 +76,13 @@ APART = {"user_bytes", "user_start", "row_bytes", "row_start", "cold", "changes"
 COLUMNS = [one.name for one in fields(CommitChunk) if one.name not in APART]
 
 
-def test_chunks__hold_together_what_one_chunk_holds() -> None:
+def test_chunks__hold_together_what_one_chunk_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the chunks are, and whichever block they are in, users come in the same order with the same."""
+    monkeypatch.setattr(commit_chunks, "BLOCK_USERS", 40 * CHUNK_USERS)
     for cut, whole in zip(plans(CHUNK_USERS), plans(10**6), strict=True):
         (alone,) = whole.chunks
         assert len(cut.blocks) > 1
-        assert max(len(block.chunks) for block in cut.blocks) == BLOCK_CHUNKS
+        assert max(len(block.chunks) for block in cut.blocks) == 40
         assert_same_users(cut.chunks, alone)
         assert [change for chunk in cut.chunks for change in chunk.changes] == list(alone.changes)
         for block in cut.blocks:
@@ -97,3 +100,11 @@ def test_chunks__count_cold_users_as_if_each_were_cut_alone() -> None:
             recounted.append(slow.move(chunk.home, chunk.rung, chunk.committed_home, chunk.committed_rung))
             assert chunk.cold == (slow.count() if recounted[-1] else None)
     assert set(recounted) == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("users", "chunk_users"), [(0, 25), (5_000, 25), (10_000, 50), (20_000, 100), (10**6, 100)]
+)
+def test_chunks__grow_only_with_commits_that_cannot_keep_up(users: int, chunk_users: int) -> None:
+    """Readers wait for 25 users as long as commits are small; who has a hundred times as many to write saves trips."""
+    assert chunk_users_of(users) == chunk_users
