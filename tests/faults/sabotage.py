@@ -127,6 +127,7 @@ def assume_done() -> None:
             self.is_sent = True
         except (NotNow, *LINK_ERRORS):
             self.link.drop()
+            self.is_sent = True  # `finish` asks once more, and hears nothing.
             return True
         return False
 

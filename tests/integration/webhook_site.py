@@ -64,7 +64,13 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                size = int(self.headers["Content-Length"])
+                body = self.rfile.read(size)
+                if (
+                    len(body) < size
+                ):  # The sender was killed in the middle of it: no receiver takes that for a call.
+                    self.close_connection = True
+                    return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 call = Call(self.path, headers, body, time.monotonic())
                 status, more = receiver.reply(call)

@@ -8,13 +8,14 @@ import pytest
 
 from flows.commit import Commit
 from flows.score import Score
-from sinks import relay, shard_store
+from sinks import relay, shard_write
 from sinks.relay import Relay
 from sinks.shard_link import ShardLink
 from sinks.shard_store import ShardStore
+from sinks.shard_write import ShardWrite
 from tests.faults.sabotage import SABOTAGES
 
-TOUCHED = (Commit, Score, Relay, ShardLink, ShardStore, relay, shard_store)
+TOUCHED = (Commit, Score, Relay, ShardLink, ShardStore, ShardWrite, relay, shard_write)
 
 
 @pytest.fixture(autouse=True)
