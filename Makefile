@@ -9,7 +9,7 @@ ARGS ?=
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test test-kafka test-redis test-bounds test-mutations test-image faults soak check bench bench-peers lock clean
+.PHONY: help demo test test-kafka test-redis test-bounds test-mutations test-image faults soak check bench bench-guard bench-peers lock clean
 
 help:  ## Say what can be made.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ check: $(READY)  ## Lint, format, types, import directions.
 
 bench: $(READY)  ## Measure one worker end to end.
 	$(BIN)/python -m benchmarks.end_to_end $(ARGS)
+
+# Shares of one run are compared, no seconds, so that a slow machine changes little.
+bench-guard: $(READY)  ## Fail when a worker has become slower or dearer than in the saved run.
+	$(BIN)/python -m benchmarks.guard $(ARGS)
 
 # Each peer's packages go to .peers/, which no other target looks at; Java and Maven for those of the JVM.
 bench-peers: $(READY)  ## Measure what others make of the same stream: Bytewax, Flink, and so on.
