@@ -112,21 +112,31 @@ def has_begun(prefix: str, port: int) -> bool:
     return (fetch_metrics(port) or {}).get(f"{prefix}_messages_consumed_total", 0) > 0
 
 
-def wait_for(stack: Stack | Servers, prefix: str, messages: int) -> None:
+def wait_for(
+    stack: Stack | Servers,
+    prefix: str,
+    messages: int,
+    partitions: int = PARTITIONS,
+    deadline_s: float = DEADLINE_S,
+) -> None:
     """
     Wait until the store is done with so many messages, and with all that came of them.
 
     The store is asked, not the worker: its counters run ahead of its commits.
     """
-    keys, give_up_s = Keyspace(prefix), time.monotonic() + DEADLINE_S
+    keys, give_up_s = Keyspace(prefix), time.monotonic() + deadline_s
     with redis.Redis.from_url(stack.valkey.url) as store:
         while time.monotonic() < give_up_s:
-            metas = [store.hgetall(keys.meta(one)) for one in range(PARTITIONS)]
+            pipe = store.pipeline(transaction=False)  # Many partitions are still one question.
+            for one in range(partitions):
+                pipe.hgetall(keys.meta(one)).xlen(keys.outbox(one))
+            answers = pipe.execute()
+            metas, waiting = answers[::2], answers[1::2]
             done = sum(int(at) for meta in metas for name, at in meta.items() if name.startswith(OFFSET))
-            if done >= messages and not any(store.xlen(keys.outbox(one)) for one in range(PARTITIONS)):
+            if done >= messages and not any(waiting):
                 return
             time.sleep(0.02)
-    raise TimeoutError(f"the worker did not store {messages} messages in {DEADLINE_S} s")
+    raise TimeoutError(f"the worker did not store {messages} messages in {deadline_s} s")
 
 
 def ceiling(

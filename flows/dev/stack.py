@@ -28,14 +28,17 @@ class Stack:
     """Running servers with their topics, and the settings a worker needs to use them."""
 
     def __init__(
-        self, input_topics: Sequence[str] = (CLICKSTREAM, ORDERS), overrides: dict[str, Any] | None = None
+        self,
+        input_topics: Sequence[str] = (CLICKSTREAM, ORDERS),
+        overrides: dict[str, Any] | None = None,
+        partitions: int = PARTITIONS,
     ) -> None:
         """Start store and broker, create all topics, and write the settings file."""
         self._exits = ExitStack()
         try:
             self.valkey = self._exits.enter_context(start_valkey())
             self.kafka = self._exits.enter_context(start_kafka())
-            create_topics(self.kafka.bootstrap, [*input_topics, CHANGES, DEAD_LETTERS], PARTITIONS)
+            create_topics(self.kafka.bootstrap, [*input_topics, CHANGES, DEAD_LETTERS], partitions)
             self.http_port = free_port()
             folder = Path(self._exits.enter_context(tempfile.TemporaryDirectory(prefix="tierwise-")))
             self.settings_file = folder / "tierwise.yaml"
