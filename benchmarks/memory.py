@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -48,9 +49,9 @@ HANG_S = 15.0
 MB = 1024
 
 
-def silent_user(home: int) -> CommitChunk:
+def silent_user(home: int, policy_file: Path = POLICY) -> CommitChunk:
     """Score one user, who then is silent for a year, or for some days; answer what is committed of him today."""
-    policy = load_policy(POLICY)
+    policy = load_policy(policy_file)
     shard = Shard(compile_policy(policy, len(TOPICS), LATENESS_MS, 1024), 0, TOPICS, 5_000)
     now_ms = time.time_ns() // 1_000_000
     seen_ms = now_ms - SILENT_MS[home]
@@ -70,22 +71,31 @@ def silent_user(home: int) -> CommitChunk:
 
 def fill(store: Any, users: int, home: int) -> int:
     """Write so many silent users, a quarter into each shard; answer the bytes of a row."""
-    keys, chunk = Keyspace(PREFIX), silent_user(home)
+    size = 0
+    for partition in range(PARTITIONS):
+        size = fill_shard(store, partition, (idle(partition, n) for n in range(users // PARTITIONS)), home)
+    return size
+
+
+def fill_shard(
+    store: Any, partition: int, names: Iterator[str], home: int, policy_file: Path = POLICY
+) -> int:
+    """Write silent users of these names into one shard; answer the bytes of a row."""
+    keys, chunk, count = Keyspace(PREFIX), silent_user(home, policy_file), 0
     row, compiled = (
         chunk.row_bytes.tobytes(),
-        compile_policy(load_policy(POLICY), len(TOPICS), LATENESS_MS, 1024),
+        compile_policy(load_policy(policy_file), len(TOPICS), LATENESS_MS, 1024),
     )
-    for partition in range(PARTITIONS):
-        key = keys.cold(partition) if home == COLD else keys.rows(partition)
-        for first in range(0, users // PARTITIONS, PAGE):
-            ids = range(first, min(first + PAGE, users // PARTITIONS))
-            store.execute_command("HSET", key, *(part for n in ids for part in (idle(partition, n), row)))
-        if home == COLD and users:
-            rungs = [[0] * len(ladder.rungs) for ladder in compiled.policy.ladders]
-            for ladder, rank in zip(rungs, chunk.rung[0].tolist(), strict=True):
-                ladder[rank] = users // PARTITIONS
-            count = ColdCount(compiled.layout.fingerprint, rungs)
-            store.hset(keys.meta(partition), keyspace.COLD, cold_text(count))
+    key = keys.cold(partition) if home == COLD else keys.rows(partition)
+    while some := list(islice(names, PAGE)):
+        store.execute_command("HSET", key, *(part for name in some for part in (name, row)))
+        count += len(some)
+    if home == COLD and count:
+        rungs = [[0] * len(ladder.rungs) for ladder in compiled.policy.ladders]
+        for ladder, rank in zip(rungs, chunk.rung[0].tolist(), strict=True):
+            ladder[rank] = count
+        cold = ColdCount(compiled.layout.fingerprint, rungs)
+        store.hset(keys.meta(partition), keyspace.COLD, cold_text(cold))
     return len(row)
 
 

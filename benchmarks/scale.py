@@ -5,7 +5,7 @@ python -m benchmarks.scale [--only CASE ...] [--events N] [--users N ...] [--rou
 Each measurement has servers of its own and real workers. A stream is in its topics before the workers start, all at
 once, so that the group shares its partitions out a single time. The clock runs from the first messages that any of them
 reads to the last change confirmed; `joined_s` is how much later the last worker reads its first. CPU is that of all
-workers together, each from its own first messages on.
+workers together, each from its own first messages on. In the case `users` all of them are in the store before.
 """
 
 import argparse
@@ -18,12 +18,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Self
+from zlib import crc32
 
 import redis
 
 from benchmarks.end_to_end import cpu_seconds_of, wait_for
 from benchmarks.generator import events
-from benchmarks.memory import fill, idle, memory_mb, send
+from benchmarks.memory import fill, fill_shard, idle, memory_mb, send
 from benchmarks.record import save_record
 from flows.dev.child import Child, free_port
 from flows.dev.embedded import TANSU_CONSUMER_SETTINGS
@@ -81,11 +82,25 @@ def metric(port: int, name: str) -> float:
     return (fetch_metrics(port) or {}).get(f"{PREFIX}_{name}", 0.0)
 
 
-def stream(count: int, workers: int = 1, partitions: int = PARTITIONS, users: int = STREAM_USERS) -> Found:
-    """Let workers score full topics of sessions; answer seconds of the wall, and of the CPU per million events."""
+def stream(
+    count: int,
+    workers: int = 1,
+    partitions: int = PARTITIONS,
+    users: int = STREAM_USERS,
+    stored: bool = False,
+) -> Found:
+    """
+    Let workers score full topics of sessions; answer seconds of the wall, and of the CPU per million events.
+
+    Args:
+        stored: the store has all users before, silent for a year, so that each one who comes is read from it.
+    """
     with Service(partitions, policy=str(JOB)) as service:
         messages = events(count, users, time.time_ns() // 1_000_000, "session")
-        Loader(service.stack.kafka.bootstrap, messages).run()
+        if stored:
+            for one in range(partitions):
+                fill_shard(service.store, one, users_of(one, partitions, users), COLD, JOB)
+        send(service.stack, ((crc32(one.key) % partitions, one) for one in messages))
         running, store = service.start(workers), service.stack.valkey.pid
         started_s, cpu_s, store_cpu_s = 0.0, {}, 0.0
         give_up_s = time.monotonic() + READY_DEADLINE_S
@@ -111,6 +126,12 @@ def stream(count: int, workers: int = 1, partitions: int = PARTITIONS, users: in
             "store_cpu_s_per_million": round((cpu_seconds_of(store) - store_cpu_s) / count * 1e6, 2),
             "rss_mb": sum(memory_mb(pid, "VmRSS") for pid in cpu_s),
         }
+
+
+def users_of(partition: int, partitions: int, users: int) -> Iterator[str]:
+    """Name the users whose events go to a partition."""
+    names = (f"u{number:07d}" for number in range(users))
+    return (name for name in names if crc32(name.encode()) % partitions == partition)
 
 
 def restart(users: int, home: int) -> Found:
@@ -221,7 +242,7 @@ def cases(chosen: argparse.Namespace) -> dict[str, dict[str, Callable[[], Found]
             f"restart, {chosen.stored} users, all loaded": partial(restart, chosen.stored, WARM),
         },
         "partitions": {f"partitions: {n}": partial(stream, count, partitions=n) for n in chosen.partitions},
-        "users": {f"users: {n}": partial(stream, count, users=n) for n in chosen.users},
+        "users": {f"users: {n}": partial(stream, count, users=n, stored=True) for n in chosen.users},
         "takeover": {"one of two workers killed": takeover},
         "deadlines": {f"deadlines: {chosen.stored}": partial(deadlines, chosen.stored)},
     }
