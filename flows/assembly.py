@@ -8,6 +8,7 @@ that after its health endpoints are up.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numba
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
@@ -180,6 +181,11 @@ def assemble(
     flow = build(Source(reader), decode, score, Write(writer), progress)
     membership.subscribe()
     return Assembly(flow, store, relay, reader, commit, emit, writer, progress)
+
+
+def kernel_cache() -> str:
+    """Name the folder that compiled kernels were read from, or written to."""
+    return str(numba.config.CACHE_DIR)
 
 
 def _converters(settings: Settings, policy: Policy, readers: Mapping[str, Read]) -> dict[int, Converts]:

@@ -10,7 +10,7 @@ from flows.formats.framed.patience import Patience
 from flows.formats.framed.reading import open_readers
 from flows.formats.framed.unreadable import RegistryUnusable
 from flows.log import log, take_over_logging
-from flows.measure import Measure
+from flows.measure import Measure, program_version
 from flows.patience import BrokerUnavailable
 from flows.progress import Progress
 from flows.serving import serve_as_set
@@ -48,14 +48,24 @@ def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_l
     )
     if server is None:
         return FAILED
+    http = f"{settings.http.host}:{settings.http.port}"
+    log(
+        "info",
+        "worker.started",
+        version=program_version(),
+        policy=f"{policy.name}@{policy.version}",
+        http=http,
+    )
     try:
         patience = Patience(beat=progress.beat, is_stopped=lambda: stop.is_set)
         readers = open_readers(settings, patience, settings.topics.input)
         outputs = (settings.topics.changes, settings.topics.dead_letters)
         check_topics(settings.kafka, settings.topics.input, outputs)
+        checked_ms = clock.monotonic_ms()
         # Compiles the kernels, which the health endpoints must not wait for.
-        from flows.assembly import assemble
+        from flows.assembly import assemble, kernel_cache
 
+        kernels_ms = clock.monotonic_ms()
         assembly = assemble(
             settings,
             policy,
@@ -72,6 +82,13 @@ def run(settings: Settings, policy: Policy, *, on_offset_gap: str, accept_dead_l
         gc.freeze()
         gc.set_threshold(200_000, 50, 100)
         stop.is_running = True
+        log(
+            "info",
+            "stages.assembled",
+            kernels_ms=kernels_ms - checked_ms,
+            stages_ms=clock.monotonic_ms() - kernels_ms,
+            kernel_cache=kernel_cache(),
+        )
         return DONE if assembly.run() else FAILED
     except RegistryUnusable as error:
         log("error", "registry.refused", error=error)

@@ -1,6 +1,7 @@
 """Tests of whole workers on a real broker and store: exact, shared, killed, stopped."""
 
 import json
+import re
 
 from scoring.policy import Policy
 from sinks.shard_store import ShardStore
@@ -54,6 +55,19 @@ def test_worker__stops_cleanly_under_load(one_topic: Bench, policy: Policy, load
         assert worker.metric("messages_replayed_skipped_total") == 0
         assert worker.stop() == 0
     assert_same(one_topic.observed(), expected(policy, one_topic.sender))
+
+
+def test_worker__logs_a_line_for_start_assignment_and_end(bench: Bench) -> None:
+    """What a worker goes through is told once each, with what it starts with and how long it took."""
+    with WorkerProcess(bench.settings) as worker:
+        worker.wait_ready()
+        assert worker.stop() == 0
+    lines = dict(re.findall(r"event=(\S+) time=\S+(.*)", worker.log))
+    told = [event for event in re.findall(r"event=(\S+)", worker.log) if not event.startswith("shard.")]
+    start = ["worker.started", "stages.assembled", "partitions.assigned"]
+    assert told == [*start, "worker.stopping", "worker.stopped", "partitions.revoked"]
+    assert re.search(r" version=\S+ policy=\w+@\d+ http=127.0.0.1:\d+$", lines["worker.started"])
+    assert re.search(r" kernels_ms=\d+ stages_ms=\d+ kernel_cache=\S+/\w+$", lines["stages.assembled"])
 
 
 def test_worker__fires_deadlines_in_silence(bench: Bench) -> None:

@@ -71,6 +71,15 @@ def test_operations_page__describes_what_stands_beside_the_workers() -> None:
     assert described("Metrics beside the workers") == served(HopWatch("tierwise", "profiles", "1").registry)
 
 
+def test_operations_page__names_log_lines_that_are_written() -> None:
+    """Each event in the table of log lines is one that some source spells."""
+    table = text_of(PAGE).partition("## Log lines")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(\w+\.\w+)`", re.sub(r"\| [^|]+ \|$", "", table, flags=re.M)))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "flows").rglob("*.py"))
+    assert len(named) > 7
+    assert not {event for event in named if f'"{event}"' not in sources}
+
+
 def test_operations_page__says_for_each_alert_what_to_do() -> None:
     """Each alert has a heading with the four steps, and points there; no heading is left over."""
     sections = re.split(r"^### ", text_of(PAGE).partition("## Alerts")[2], flags=re.M)[1:]
