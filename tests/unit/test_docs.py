@@ -222,6 +222,20 @@ def test_performance_page__latencies_are_those_of_the_result() -> None:
         assert f"| {run['rate']:,} | {' | '.join(seen)} |" in text_of("docs/performance.md")
 
 
+def test_performance_page__cold_start_is_that_of_the_result() -> None:
+    """Each mark of a start is quoted, with its range."""
+    record = json.loads((RESULTS / "cold_start.json").read_text(encoding="utf-8"))
+    text = text_of("docs/performance.md")
+    shown = text.partition("<!-- cold-start:begin -->")[2].partition("<!-- cold-start:end -->")[0]
+    empty, warm = record["seconds_from_start"]["empty"], record["seconds_from_start"]["warm"]
+    assert f"of {len(warm['ready'])} rounds" in text
+    assert f"`{record['command']}`" in text
+    assert [row.split("|")[2:4] for row in shown.strip().splitlines()[2:]] == [
+        [f" {median(one):.2f} ({one[0]:.2f} to {one[-1]:.2f}) " for one in (empty[mark], warm[mark])]
+        for mark in empty
+    ]
+
+
 def test_readme__waits_of_readers_are_those_of_the_result() -> None:
     """How long a read takes is quoted as the committed medians."""
     rounds = json.loads((RESULTS / "reads.json").read_text(encoding="utf-8"))
