@@ -11,7 +11,7 @@ from flows.dev.dashboards.draw import COMMAND, PICTURE
 from flows.dev.dashboards.picture import Look, draw_page
 from flows.dev.dashboards.prometheus import Series
 from flows.dev.dashboards.units import axis_marks, scale_of
-from tests.unit.docs_examples import ROOT
+from tests.unit.docs_examples import ROOT, text_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 START_S, END_S = 1_000.0, 1_060.0
@@ -105,3 +105,10 @@ def test_docs_picture__is_of_the_dashboard_that_ships() -> None:
     assert "No data" not in written
     assert any("Not a screenshot of Grafana" in one and COMMAND in one for one in written)
     assert len(svg.encode()) < SIZE_MAX
+
+
+def test_readme__shows_the_picture_and_says_that_it_is_drawn() -> None:
+    """Nobody takes it for a screenshot."""
+    line = next(line for line in text_of("README.md").splitlines() if f"]({PICTURE})" in line)
+    assert "drawn" in line
+    assert "no screenshot of Grafana" in line
