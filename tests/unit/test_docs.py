@@ -324,6 +324,14 @@ def test_documents__links_lead_somewhere() -> None:
                 assert anchor in anchors(target), (path.name, link)
 
 
+def test_documents__every_schema_is_named() -> None:
+    """Whoever checks messages or files finds what to check them with."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
+    schemas = {path.name for path in (ROOT / "config" / "schemas").glob("*.schema.json")}
+    assert len(schemas) > 7
+    assert not {name for name in schemas if f"config/schemas/{name})" not in pages}
+
+
 def test_documents__metrics_that_they_name_exist() -> None:
     """Every metric in a document is one that a process serves."""
     families = [
