@@ -146,6 +146,20 @@ def test_webhooks__retry_after_is_obeyed(hooks: Hooks) -> None:
     assert times[2] - times[1] >= 0.9
 
 
+def test_webhooks__a_mass_of_changes_goes_at_the_rate(hooks: Hooks) -> None:
+    """However much waits, and however quickly it is taken, an endpoint gets no more a second than it asked for."""
+    rate, late_s = 40, 1.0
+    ids = hooks.publish(*(f"u{number}" for number in range(100)))
+    with Receiver() as receiver:
+        hooks.write({"one": receiver.settings(rate=rate)})
+        with hooks.run() as process:
+            process.wait_until(lambda: len(receiver.calls) >= len(ids))
+            assert process.stop() == 0, process.log
+            assert process.log.count("event=webhooks.started") == 1
+    arrived_s = sorted(call.at_s for call in receiver.calls)
+    assert arrived_s[-1] - arrived_s[0] > len(ids) / rate - late_s
+
+
 def test_webhooks__a_redirect_is_a_failure_and_not_followed(hooks: Hooks) -> None:
     """Nobody but the endpoint that was named gets a change, whatever it answers."""
     with Receiver() as elsewhere, Receiver() as good:
