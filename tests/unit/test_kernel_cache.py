@@ -45,6 +45,7 @@ def tree(tmp_path: Path) -> Path:
     """Lay out a small program: the real decorator, and a kernel that calls a function of another file."""
     room = tmp_path / "tree" / "scoring"
     room.mkdir(parents=True)
+    (room / "__init__.py").touch()  # Otherwise an installed package of that name goes before it.
     (room / "jit.py").write_bytes((REPOSITORY / "scoring" / "jit.py").read_bytes())
     (room / "callee.py").write_text(CALLEE.format(10), encoding="utf-8")
     (room / "caller.py").write_text(CALLER, encoding="utf-8")
