@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 
+def machine() -> str:
+    """Name what a benchmark runs on."""
+    return f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+
+
 def save_record(file: Path | None, found: Mapping[str, Any]) -> None:
     """Write the findings as JSON under command, date, machine, Python and commit; without a file do nothing."""
     if file is None:
@@ -19,7 +24,7 @@ def save_record(file: Path | None, found: Mapping[str, Any]) -> None:
     record = {
         "command": " ".join(["python", *sys.orig_argv[1:]]),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": machine(),
         "python": platform.python_version(),
         "commit": git.stdout.strip(),
         **found,

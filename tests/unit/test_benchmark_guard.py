@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import guard
 from benchmarks.guard import CPU, RECORD, SPEED, Round, median_shares, verdict
 
 WAS = {"date": "2026-01-02", "machine": "a machine, 2 cores", "share_of_ceiling": {SPEED: 0.5, CPU: 0.6}}
@@ -65,3 +66,25 @@ def test_record__is_what_the_verdict_reads() -> None:
     """The saved record passes its own verdict."""
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     assert verdict(record["share_of_ceiling"], record).passed
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.5, True), (0.3, False)])
+def test_guard__measures_again_before_it_fails(
+    monkeypatch: pytest.MonkeyPatch, share: float, passes: bool
+) -> None:
+    """A short share is looked at four times; one that is not short ends it at once."""
+    shares = iter([0.1, share, share, share])
+    monkeypatch.setattr(guard, "machine", lambda: json.loads(RECORD.read_text(encoding="utf-8"))["machine"])
+    monkeypatch.setattr(guard, "measured", lambda *_: None)
+    monkeypatch.setattr(guard, "median_shares", lambda _: {SPEED: next(shares)})
+    assert guard.is_as_good(None, 1, 1) is passes
+    assert len(list(shares)) == (2 if passes else 0)
+
+
+def test_guard__does_not_judge_another_machine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The share depends on the cores: without a record of this machine the guard says how to make one."""
+    monkeypatch.setattr(guard, "machine", lambda: "another one, 64 cores")
+    assert guard.is_as_good(None, 1, 1)
+    assert "not judged" in capsys.readouterr().out
