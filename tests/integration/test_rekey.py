@@ -58,7 +58,7 @@ def test_rekey__drops_headers_that_nobody_can_read_and_says_so(
     """A header whose name is not UTF-8 stops nothing: its message is copied without headers, in its place."""
     hop = Hop(kafka, prefix, tmp_path)
     create_topics(kafka.bootstrap, [hop.source], 1)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    producer = Producer({"bootstrap.servers": kafka.bootstrap, "enable.idempotence": True})
     events = [b'{"user_id": "u1", "n": %d}' % number for number in range(4)]
     for number, event in enumerate(events):
         if number in (1, 2):
@@ -108,7 +108,9 @@ def test_rekey__copies_a_backlog_by_time(kafka: KafkaServer, prefix: str, tmp_pa
     hop = Hop(kafka, prefix, tmp_path)
     create_topics(kafka.bootstrap, [hop.source], 3)
     rng = random.Random(5)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5})
+    # Idempotent: a new partition that has no leader yet costs an attempt, and later batches would pass the first.
+    settings = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "enable.idempotence": True}
+    producer = Producer(settings)
     for number in range(40_000):
         partition = rng.choices((0, 1, 2), (90, 9, 1))[0]
         producer.produce(

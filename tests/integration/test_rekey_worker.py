@@ -25,7 +25,8 @@ def test_rekey__worker_scores_topics_that_were_keyed_wrongly(
     create_topics(kafka.bootstrap, raw[:1], 3)
     create_topics(kafka.bootstrap, raw[1:], 5)
     messages = story(events=2_500, users=250, seed=23)
-    producer = Producer({"bootstrap.servers": kafka.bootstrap, "linger.ms": 5})
+    settings = {"bootstrap.servers": kafka.bootstrap, "linger.ms": 5, "enable.idempotence": True}
+    producer = Producer(settings)
     rng = random.Random(23)
     for one in messages:
         topic, partitions = rng.choice([(raw[0], 3), (raw[1], 5)])

@@ -170,7 +170,8 @@ class Hooks:
     _seqs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def __post_init__(self) -> None:
-        self._producer = Producer({"bootstrap.servers": self.kafka.bootstrap, "linger.ms": 5, "log_level": 0})
+        settings = {"bootstrap.servers": self.kafka.bootstrap, "linger.ms": 5, "log_level": 0}
+        self._producer = Producer({**settings, "enable.idempotence": True})
         self.settings = self.folder / "webhooks.yaml"
         self.parked = f"{self.prefix}.webhooks-parked"
 
