@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from flows.clock import Clock
+from flows.gathering import Gathering
 from flows.items import AtEnd, Claimed, Decoded, Due, Erased, Released, Scored, Tick
 from flows.log import log
 from flows.measure import Measure
@@ -23,8 +24,6 @@ ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
-GATHER_MS = 5_000
-"""How long a shard's changes gather at most, far from the end of its topics: events of a user then share a write."""
 Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
@@ -36,9 +35,7 @@ class _Held:
     One shard of ours, and how quiet its topics are.
 
     Attributes:
-        read, reached: by topic, whether messages came, and whether its end was reached, since planned_ms.
-        planned_ms: when changes were handed to the writer the last time.
-        newest_ms: when the broker got the last message that was read.
+        gathering: what was read since changes were handed to the writer.
         settled: number of a write behind which nobody was written who is not in memory.
         looked_ms, users_then: when it was last looked who may leave memory, and how many were there.
     """
@@ -46,24 +43,19 @@ class _Held:
     claim: Claim
     shard: Shard
     at_end: list[bool]
-    read: list[bool]
-    reached: list[bool]
-    planned_ms: int
-    newest_ms: int
+    gathering: Gathering
     heard_ms: list[int]
     settled: int
     looked_ms: int
     users_then: int
 
     def is_gathering(self, now_ms: int, wall_ms: int) -> bool:
-        """Tell whether changes may wait for more events: for half of the time that we are behind anyway."""
-        is_behind = any(read and not reached for read, reached in zip(self.read, self.reached, strict=True))
-        return is_behind and now_ms - self.planned_ms < min(GATHER_MS, (wall_ms - self.newest_ms) // 2)
+        """Tell whether changes may wait for more events."""
+        return self.gathering.goes_on(now_ms, wall_ms, self.shard.change_count)
 
-    def hand_over(self, now_ms: int) -> CommitPlan | None:
+    def hand_over(self) -> CommitPlan | None:
         """Take what has changed, to be written."""
-        self.planned_ms = now_ms
-        self.read, self.reached = [False] * len(self.read), [False] * len(self.reached)
+        self.gathering = Gathering.of(len(self.at_end))
         return self.shard.take_commit()
 
 
@@ -112,13 +104,14 @@ class Score:
                     if held and self._take_back(held, held.shard.add(item)):
                         self._measure.batch_taken(item)
                         held.at_end[item.topic] = False
-                        held.read[item.topic] = True
-                        held.newest_ms = int(item.ingest_time_ms.max(initial=0))
-                        held.heard_ms[item.topic] = self._clock.monotonic_ms()
+                        held.heard_ms[item.topic] = now_ms = self._clock.monotonic_ms()
+                        newest_ms = int(item.ingest_time_ms.max(initial=0))
+                        held.gathering.note_read(item.topic, newest_ms, now_ms)
                         fed.add(item.partition)
                 case AtEnd():
                     if held := self._held.get(item.partition):
-                        held.at_end[item.topic] = held.reached[item.topic] = True
+                        held.at_end[item.topic] = True
+                        held.gathering.note_end(item.topic)
                         held.shard.reach(item.topic, item.offset)
                         fed.add(item.partition)
                 case Claimed(claim):
@@ -152,10 +145,7 @@ class Score:
             claim,
             shard,
             at_end=[False] * self._topic_count,
-            read=[False] * self._topic_count,
-            reached=[True] * self._topic_count,
-            planned_ms=now_ms - GATHER_MS,
-            newest_ms=self._clock.wall_ms(),
+            gathering=Gathering.of(self._topic_count),
             heard_ms=[now_ms] * self._topic_count,
             settled=claim.number,
             looked_ms=now_ms,
@@ -304,6 +294,5 @@ class Score:
         ]
 
     def _plans(self, partitions: Sequence[int] | dict[int, _Held]) -> list[Scored]:
-        now_ms = self._clock.monotonic_ms()
-        plans = [self._held[one].hand_over(now_ms) for one in partitions if one in self._held]
+        plans = [self._held[one].hand_over() for one in partitions if one in self._held]
         return [Scored(plan) for plan in plans if plan is not None]

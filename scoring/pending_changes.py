@@ -49,6 +49,9 @@ class PendingChanges:
         self._blocks: list[_Block] = []
         self._named: list[tuple[int, LadderChange]] = []
 
+    def __len__(self) -> int:
+        return len(self._named) + sum(block.cause_size.shape[0] for block in self._blocks)
+
     def collect(self, counts: Int64s, cause_ids: CauseIds) -> None:
         """Take over what a kernel has put into `arrays`, before the messages that caused it are gone."""
         count = int(counts[C_CHANGES])

@@ -75,6 +75,11 @@ class Shard:
         """Answer what has changed since the last commit, with the rows of the users."""
         return self._changes.listed(self.users)
 
+    @property
+    def change_count(self) -> int:
+        """Count what has changed since the last commit."""
+        return len(self._changes)
+
     def pending(self, topic: int) -> int:
         """Count the messages of a topic that wait for their turn."""
         return len(self._queues[topic])
