@@ -132,6 +132,7 @@ def render_block(out, words, columns, scratch, chunk_start, tail, tail_start, re
             slots,
             ends,
             whole,
+            columns.committed_home[first:last],
             columns.user_bytes,
             user_start,
             words.tags,

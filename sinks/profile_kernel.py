@@ -8,7 +8,7 @@ profile_encoder bounds the size from above before it calls them.
 
 import numpy as np
 
-from scoring.commit_plan import COLD, WARM
+from scoring.commit_plan import COLD, NOWHERE, WARM
 from sinks import profile_wording as words
 from sinks.byte_jit import byte_inlined, byte_kernel
 from sinks.keyspace import ABSENT_MS, POINTS_MAX, POINTS_SCALE
@@ -209,7 +209,7 @@ def put_tags(out, at, arena, start, tags, rung, user):
 
 @byte_kernel(
     "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], int64[:,:,::1], int64[:,::1],"
-    " boolean[::1], uint8[::1], int64[::1], int64[:,::1], int8[:,::1], int64, int64)"
+    " boolean[::1], int8[::1], uint8[::1], int64[::1], int64[:,::1], int8[:,::1], int64, int64)"
 )
 def render_profiles(
     out,
@@ -219,6 +219,7 @@ def render_profiles(
     slots,
     ends,
     whole,
+    committed_home,
     user_bytes,
     user_start,
     tags,
@@ -227,10 +228,11 @@ def render_profiles(
     retired_count,
 ):
     """
-    Render for each user one HSET of the fields it has and one HDEL of those it has not.
+    Render for each user one HSET of the fields it has and, unless it is new, one HDEL of those it has not.
 
     Args:
         slots, ends, whole: as fill_rest left them.
+        committed_home: int8 (users,), as in CommitChunk.
         tags: int64 (tags, 2), ladder and fragment of each tag, by name.
         retired, retired_count: fragment and number of the names that a former policy alone had.
 
@@ -255,7 +257,7 @@ def render_profiles(
             at = put_tags(out, at, arena, start, tags, rung, user)
         commands += 1
         names = ends[user, 3] + (retired_count if whole[user] else 0)
-        if names > 0:
+        if names > 0 and committed_home[user] != NOWHERE:
             at = put_head(out, at, STAR, 2 + names)
             at = put_fragment(out, at, arena, start, HDEL)
             at = put_bytes(out, at, out, key, key_end)

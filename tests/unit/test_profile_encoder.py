@@ -119,7 +119,7 @@ class Twin:
         key = self.keys.user(user["id"])
         pairs = [word.encode() for pair in present.items() for word in pair]
         commands = [[b"HSET", key, *pairs]]
-        if absent:
+        if absent and user["committed_home"] != NOWHERE:
             commands.append([b"HDEL", key, *(name.encode() for name in absent)])
         return commands
 
