@@ -30,7 +30,8 @@ from sinks.keyspace import Keyspace
 
 USERS = 100_000
 PROBE_S = 0.01
-LOOK_S = 0.001
+LOOK_S = 0.01
+"""How often is looked: a look asks for each order that is not seen yet, which every millisecond took a whole core."""
 WARM_UP_S = 4.0
 PATIENCE_S = 30.0
 SHARES = (50, 99, 99.9)
@@ -70,6 +71,7 @@ class Probes:
             if elapsed_s >= seconds and len(self.published_s) == len(self.visible_s) == number:
                 break
             time.sleep(LOOK_S)
+        self._producer.flush()
         self._subscriber.close()
         missing = number - len(self.published_s)
         assert not missing, f"{missing} of {number} orders were not seen after {PATIENCE_S} s"
