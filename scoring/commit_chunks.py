@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from scoring.commit_plan import COLD, ColdCount, CommitBlock, CommitChunk
+from scoring.commit_plan import ColdCount, CommitBlock, CommitChunk
 from scoring.events import DeadLetter, Int64s, LadderChange
 from scoring.pending_changes import PendingChanges
 from scoring.row import AS_OF, FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEWEST, ORDERS, SEQ, SINCE, SPEND
@@ -88,7 +88,7 @@ def _everybody(users: UserRows, rows: Int64s, start: Int64s) -> tuple[CommitChun
     describe(compiled.tables, users.state, rows, score)
     user_bytes, user_start = users.index.spans(rows)
     home = users.homes(rows)
-    row_bytes, row_start = users.pack(rows, home == COLD)
+    row_bytes, row_start = users.pack(rows, np.ones(rows.shape[0], np.bool_))
     own = users.state.rows[rows]
     at, end = compiled.layout.ladders_at, compiled.layout.ladders_at + LADDER_WORDS * ladders
     rung = users.ranks(rows).astype(np.int8)

@@ -2,7 +2,7 @@
 This file holds the kernels that store and restore rows: fingerprint, row, remembered ids, orders.
 
 A row may be stored packed: its fingerprint inverted, a bit for each word that differs from a blank row's, then
-those words alone. Users who have been silent for long have few.
+those words alone, of which a user has few. Rows are stored so; within memory they move as they are.
 """
 
 import numpy as np
