@@ -4,7 +4,8 @@ python -m benchmarks.latency [--rates N ...] [--intervals MS ...] [--seconds N] 
 
 The worker is the real service with the shipped policy. Beside events of 100,000 users at a steady rate, a hundred
 orders a second of users who are new are sent; each makes a profile and changes. The clock runs from the time stamp
-that the message has in Kafka. Every pair of rate and commit interval has a worker of its own.
+that the message has in Kafka. Every pair of rate and commit interval has a worker of its own. Cores are what worker and
+store took meanwhile, the store also for those who look.
 """
 
 import argparse
@@ -20,7 +21,7 @@ import numpy as np
 import redis
 from confluent_kafka import Consumer, Producer
 
-from benchmarks.end_to_end import wait_for
+from benchmarks.end_to_end import cpu_seconds_of, wait_for
 from benchmarks.generator import events
 from benchmarks.record import save_record
 from flows.dev.generator import ORDERS, Message
@@ -103,7 +104,7 @@ class Probes:
 def measure(rate: int, interval_ms: int, seconds: float) -> dict[str, Any]:
     """Answer the milliseconds in which so many percent of the orders were seen."""
     with Stack(overrides={"commit_interval": f"{interval_ms}ms"}) as stack:
-        stack.start_worker()
+        processes = {"worker": stack.start_worker().pid, "store": stack.valkey.pid}
         warm = Loader(stack.kafka.bootstrap, events(2 * USERS, USERS, time.time_ns() // 1_000_000)).run()
         wait_for(stack, PREFIX, warm)
         probes = Probes(stack.kafka.bootstrap, stack.valkey.url)
@@ -122,12 +123,23 @@ def measure(rate: int, interval_ms: int, seconds: float) -> dict[str, Any]:
             assert loading.stdout is not None
             loading.stdout.readline()  # Its events are made; it begins.
             time.sleep(WARM_UP_S)
+            started_s, cpu_s = (
+                time.monotonic(),
+                {name: cpu_seconds_of(pid) for name, pid in processes.items()},
+            )
             probes.run(seconds)
+            cores = {
+                f"{name}_cores": round(
+                    (cpu_seconds_of(pid) - cpu_s[name]) / (time.monotonic() - started_s), 2
+                )
+                for name, pid in processes.items()
+            }
             paced = json.loads(loading.communicate()[0])
     return {
         "rate": round(paced["rate"]),
         "interval_ms": interval_ms,
         "orders": len(probes.visible_s),
+        **cores,
         "visible_ms": percentiles(probes.visible_s),
         "published_ms": percentiles(probes.published_s),
     }
@@ -173,7 +185,8 @@ def main() -> None:
             one = measure(rate, interval_ms, chosen.seconds)
             print(
                 f"{one['rate']:,} events/s, commits every {interval_ms} ms: in Redis after {one['visible_ms']} ms,"
-                f" on the change topic after {one['published_ms']} ms"
+                f" on the change topic after {one['published_ms']} ms; cores: worker {one['worker_cores']},"
+                f" store {one['store_cores']}"
             )
             found.append(one)
     save_record(chosen.save, {"runs": found})

@@ -9,6 +9,7 @@ import numpy as np
 from numba import types
 
 from scoring.borrowing import borrowing
+from scoring.events import Bytes, Int64s
 from scoring.jit import kernel
 from scoring.kernel_types import INT, STATE, TABLES
 from scoring.lookup import ladder_count
@@ -170,3 +171,9 @@ def fingerprint_of(stored: bytes) -> int:
     """Answer the layout under which a stored row was written, packed or not."""
     first = int(np.frombuffer(stored, np.int64, 1)[0])
     return first if first >= 0 else ~first
+
+
+def fingerprints_of(stored: Bytes, start: Int64s) -> Int64s:
+    """Answer the same for joined rows; row n is stored[start[n]:start[n + 1]]."""
+    first = stored.view(np.int64)[start[:-1] // 8]
+    return np.where(first < 0, ~first, first)

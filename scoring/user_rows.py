@@ -12,6 +12,7 @@ from scoring.growing import GrowingWords
 from scoring.row import FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
 from scoring.row_codec import (
     fingerprint_of,
+    fingerprints_of,
     measure_rows,
     pack_rows,
     place_lists,
@@ -139,14 +140,15 @@ class UserRows:
         Raises:
             RowMisread: a row's fingerprint is not this layout's.
         """
-        expected = self.compiled.layout.fingerprint
-        for user_id, row in zip(user_ids, stored, strict=True):
-            if fingerprint_of(row) != expected:
-                raise RowMisread(
-                    f"row of user {user_id!r} has layout {fingerprint_of(row):x}, not {expected:x}"
-                )
+        expected, (joined, start) = self.compiled.layout.fingerprint, _joined(stored)
+        misread = fingerprints_of(joined, start) != expected
+        if misread.any():
+            one = int(misread.argmax())
+            raise RowMisread(
+                f"row of user {user_ids[one]!r} has layout {fingerprint_of(stored[one]):x}, not {expected:x}"
+            )
         rows = self.rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
-        self._unpack(rows, *_joined(stored))
+        self._unpack(rows, joined, start)
         self.committed_rung[rows] = self.ranks(rows)
         self.committed_home[rows] = home
 

@@ -1,6 +1,7 @@
 """Users who fall silent leave memory and come back. This file shows that nobody can tell from what comes out."""
 
 import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
@@ -8,7 +9,7 @@ from scoring.commit_plan import COLD, WARM
 from scoring.policy import Policy
 from scoring.row import FIRST_SEEN, NONE
 from scoring.row_codec import fingerprint_of
-from scoring.user_rows import UserRows
+from scoring.user_rows import RowMisread, UserRows
 from tests.property.test_shard_equals_reference import (
     SLOW,
     Worker,
@@ -77,7 +78,7 @@ def test_cold_users__leave_and_come_back_unnoticed(
 def test_cold_rows__are_packed_without_loss(
     policy: Policy, limits: dict[str, int], data: st.DataObject
 ) -> None:
-    """Any words come back, packed or not, with what the user is remembered by."""
+    """Any words come back, packed or not, with what the user is remembered by; a row of another layout does not."""
     compiled = compiled_tables(policy, limits)
     users, again = UserRows(compiled), UserRows(compiled)
     width = users.state.rows.shape[1]
@@ -99,6 +100,10 @@ def test_cold_rows__are_packed_without_loss(
     joined, start = users.pack(rows, packed)
     stored = [joined[start[n] : start[n + 1]].tobytes() for n in range(len(rows))]
     assert {fingerprint_of(row) for row in stored} == {users.compiled.layout.fingerprint}
+    misread = bytearray(stored[-1])
+    misread[3] ^= 1
+    with pytest.raises(RowMisread, match=repr(names[-1])):
+        UserRows(compiled).restore(names, [*stored[:-1], bytes(misread)])
     again.restore(names, stored)
     plain = np.zeros(len(rows), np.bool_)
     for one, other in zip(users.pack(rows, plain), again.pack(rows, plain), strict=True):
