@@ -216,12 +216,38 @@ def test_performance_page__rounds_are_those_of_the_result(name: str) -> None:
 
 
 def test_performance_page__latencies_are_those_of_the_result() -> None:
-    """How long an order takes to be seen is quoted for each rate and interval."""
+    """How long an order takes to be seen is quoted for each rate and interval, with what it took."""
     for run in json.loads((RESULTS / "latency.json").read_text(encoding="utf-8"))["runs"]:
         seen = (" / ".join(map(str, run[name].values())) for name in ("visible_ms", "published_ms"))
-        assert f"| {run['interval_ms']} | {run['rate']:,} | {' | '.join(seen)} |" in text_of(
+        cores = f"{run['worker_cores']} / {run['store_cores']}"
+        assert f"| {run['interval_ms']} | {run['rate']:,} | {' | '.join(seen)} | {cores} |" in text_of(
             "docs/performance.md"
         )
+
+
+def test_performance_page__scale_is_that_of_the_result() -> None:
+    """Each case is quoted; of several rounds the first is."""
+    record = json.loads((RESULTS / "scale.json").read_text(encoding="utf-8"))
+    shown = (
+        text_of("docs/performance.md").partition("<!-- scale:begin -->")[2].partition("<!-- scale:end -->")[0]
+    )
+    cases = {name: rounds[0] for name, rounds in record.items() if isinstance(rounds, list)}
+    stream = ("events_per_s", "cpu_s_per_million", "store_cpu_s_per_million", "rss_mb")
+    for name, case in cases.items():
+        for columns in (stream, ("ready_s", "first_commit_s", "rss_mb")):
+            if columns[0] in case:
+                assert f"| {name} | {' | '.join(f'{case[one]:,}' for one in columns)} |" in shown
+        for column in ("takeover_s", "deadlines_per_s"):
+            assert f"{case.get(column, 0):,} " in f"{shown} 0 "
+
+
+def test_performance_page__memory_is_that_of_the_result() -> None:
+    """Every part of a user is quoted."""
+    record = json.loads((RESULTS / "footprint.json").read_text(encoding="utf-8"))
+    text = text_of("docs/performance.md")
+    shown = text.partition("<!-- footprint:begin -->")[2].partition("<!-- footprint:end -->")[0]
+    rows = re.findall(r"^\| (.+) \| ([\d.]+) \|$", shown, re.M)
+    assert rows == [(name, str(size)) for of in ("worker", "store") for name, size in record[of].items()]
 
 
 def test_performance_page__cold_start_is_that_of_the_result() -> None:

@@ -1,0 +1,132 @@
+"""This file asks how many bytes an active user takes, part by part: in a worker with the shipped policy, and in Redis.
+
+python -m benchmarks.footprint [--users N] [--events-each N] [--save FILE]
+
+Users are drawn uniformly, so that all are active; those who have been silent for long stand in Redis alone, packed.
+A shard in this process tells what its arrays hold; a real worker scores the same events, and the store says how large
+each kind of key is (MEMORY USAGE), and all of them together.
+"""
+
+import argparse
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import redis
+
+from benchmarks.decode import FUTURE_TOLERANCE_MS
+from benchmarks.end_to_end import wait_for
+from benchmarks.generator import events
+from benchmarks.memory import LATENESS_MS, TOPICS, send, stream
+from benchmarks.record import save_record
+from config.policy_file import load_policy
+from flows.dev.generator import Message
+from flows.dev.stack import PARTITIONS, POLICY, PREFIX, Stack
+from scoring.decoder import Decoder
+from scoring.policy import Policy
+from scoring.row import ID_WORDS, IDS_COUNT, LADDER_WORDS, OFFSETS, ORDER_WORDS, ORDERS_COUNT, feature_words
+from scoring.shard import Shard
+from scoring.tables import compile_policy
+from sinks.keyspace import Keyspace
+
+BATCH = 20_000
+PROFILES = 2_000
+WORD = 8
+Bytes = dict[str, float]
+
+
+def scored(policy: Policy, messages: Iterable[Message]) -> Shard:
+    """Let one shard score messages, and take them for stored."""
+    shard = Shard(compile_policy(policy, len(TOPICS), LATENESS_MS, 1024), 0, TOPICS, 5_000)
+    decoder, waiting = Decoder(policy, FUTURE_TOLERANCE_MS), {topic: [] for topic in TOPICS}
+    offset = dict.fromkeys(TOPICS, 0)
+
+    def hand_over(topic: str) -> None:
+        some = waiting[topic]
+        offsets = np.arange(offset[topic], offset[topic] + len(some))
+        times = np.array([one.ingest_time_ms for one in some], np.int64)
+        values = [one.value for one in some]
+        shard.add(decoder.decode(0, TOPICS.index(topic), values, offsets, times))
+        offset[topic] += len(some)
+        some.clear()
+
+    for one in messages:
+        waiting[one.topic].append(one)
+        if len(waiting[one.topic]) == BATCH:
+            hand_over(one.topic)
+    for topic in TOPICS:
+        hand_over(topic)
+    shard.advance([True, True], [True, True])
+    shard.take_commit()
+    return shard
+
+
+def in_a_worker(policy: Policy, shard: Shard) -> Bytes:
+    """Answer bytes a user by part of the layout, without the room for users to come."""
+    users, count = shard.users, len(shard.users)
+    state, index = users.state, users.index
+    rows = state.rows[:count]
+    windows = sum(feature_words(one) for one in policy.features if one.kind == "window")
+    others = sum(feature_words(one) for one in policy.features) - windows
+    columns = [state.due, state.dirty, state.dirty_rows, users.heard]
+    columns += [users.committed_rung, users.committed_seq, users.committed_home]
+    lists = {"remembered ids": (IDS_COUNT, ID_WORDS), "orders": (ORDERS_COUNT, ORDER_WORDS)}
+    found = {
+        "row: the user and topics": WORD * (OFFSETS + len(TOPICS)),
+        "row: ladders": WORD * LADDER_WORDS * len(policy.ladders),
+        "row: windows": WORD * windows,
+        "row: other features": WORD * others,
+        **{name: WORD * words * rows[:, at].sum() / count for name, (at, words) in lists.items()},
+    }
+    found["blocks, beyond what they hold"] = WORD * state.heap[0] / count - sum(found[name] for name in lists)
+    ids = int(index.spans(np.arange(count))[1][-1])
+    found["index: id, hash and slots"] = ids / count + 2 * WORD + 2 * WORD * index.capacity / count
+    found["what the store has, deadlines, marks"] = sum(one[:1].nbytes for one in columns)
+    return {name: round(float(size), 1) for name, size in found.items()}
+
+
+def in_the_store(store: Any, users: int, empty: int) -> Bytes:
+    """Answer bytes a user by kind of key, and of all of them."""
+    keys = Keyspace(PREFIX)
+    profiles = [key for _, key in zip(range(PROFILES), store.scan_iter(f"{PREFIX}:user:*"), strict=False)]
+    audiences = list(store.scan_iter(f"{PREFIX}:audience:*"))
+    shards = [key(one) for one in range(PARTITIONS) for key in (keys.rows, keys.cold)]
+
+    def size(names: list[bytes]) -> int:
+        return sum(store.memory_usage(name, samples=0) or 0 for name in names)
+
+    return {
+        "profile": round(size(profiles) / len(profiles), 1),
+        "row": round(size(shards) / users, 1),
+        "audiences": round(size(audiences) / users, 1),
+        "all, by used_memory": round((store.info("memory")["used_memory"] - empty) / users, 1),
+    }
+
+
+def main() -> None:
+    """Measure and print; with --save write the result to a file."""
+    options = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    options.add_argument("--users", type=int, default=200_000)
+    options.add_argument("--events-each", type=int, default=20)
+    options.add_argument("--save", type=Path)
+    chosen = options.parse_args()
+    count, policy = chosen.users * chosen.events_each, load_policy(POLICY)
+    shard = scored(policy, events(count, chosen.users, time.time_ns() // 1_000_000))
+    users, worker = len(shard.users), in_a_worker(policy, shard)
+    with Stack() as stack:
+        store: Any = redis.from_url(stack.valkey.url)
+        empty = store.info("memory")["used_memory"]
+        stack.start_worker()
+        wait_for(stack, PREFIX, send(stack, stream(chosen.users, count)))
+        found = in_the_store(store, users, empty)
+    worker["all of these"] = round(sum(worker.values()), 1)
+    for title, parts in (("worker", worker), ("store", found)):
+        for name, size in parts.items():
+            print(f"{title:8} {name:40} {size:8.1f} bytes a user")
+    save_record(chosen.save, {"users": users, "worker": worker, "store": found})
+
+
+if __name__ == "__main__":
+    main()
