@@ -5,7 +5,7 @@ Each fault of the campaign is repeated with such workers. Only when that is seen
 has the fault hit where it hurts, and the safeguard earned its place. This file takes the safeguards away.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,9 @@ import numpy as np
 import flows.cli
 from flows.commit import Commit
 from flows.score import Score
+from scoring.commit_plan import WARM
 from scoring.row import OFFSETS
+from scoring.shard import Shard
 from sinks import keyspace, relay, shard_write
 from sinks.errors import StoreFenced, StoreRolledBack
 from sinks.profile_encoder import Room
@@ -24,24 +26,18 @@ from sinks.shard_link import NotNow, ShardLink
 from sinks.shard_store import ShardStore
 from sinks.shard_write import ShardWrite
 
-STORED_HEADER_WORDS = 1  # The fingerprint stands before the row.
+NO_OFFSET = -1
 
 
 def no_offset_check() -> None:
     """Load rows that do not know how far they were read for."""
-    load_rows = ShardStore.load_rows
+    restore = Shard.restore
 
-    def forgetful(self: ShardStore, claim: Any, **which: Any) -> Iterable[tuple[list[bytes], list[bytes]]]:
-        for user_ids, rows in load_rows(self, claim, **which):
-            yield user_ids, [_without_offset(row) for row in rows]
+    def forgetful(self: Shard, user_ids: Any, rows: Any, home: int = WARM) -> None:
+        restore(self, user_ids, rows, home)
+        self.users.state.rows[: len(self.users), OFFSETS] = NO_OFFSET
 
-    ShardStore.load_rows = forgetful  # type: ignore[method-assign]
-
-
-def _without_offset(row: bytes) -> bytes:
-    words = np.frombuffer(row, np.int64).copy()
-    words[STORED_HEADER_WORDS + OFFSETS] = -1
-    return words.tobytes()
+    Shard.restore = forgetful  # type: ignore[method-assign]
 
 
 def offsets_first() -> None:

@@ -5,12 +5,12 @@ import pytest
 import redis
 
 from scoring.policy import Policy
-from scoring.row import OFFSETS
+from scoring.row import OFFSETS, layout_of
 from tests.integration.bench import Bench
 from tests.integration.outcome import assert_same, expected, story
 from tests.integration.worker_process import WorkerProcess
 
-STORED_HEADER_WORDS = 1  # The fingerprint stands before the row.
+MASK_BITS = 64
 NO_OFFSET = -1
 
 
@@ -25,18 +25,25 @@ def rewind(bench: Bench) -> None:
             bench.store.hdel(meta, *place)
 
 
-def forget_offsets(store: redis.Redis, prefix: str, partitions: int) -> None:
-    """Take the check away: no row knows any more how far it was read for."""
+def forget_offsets(store: redis.Redis, prefix: str, partitions: int, policy: Policy) -> None:
+    """
+    Take the check away: no row knows any more how far it was read for.
+
+    Behind its fingerprint a packed row has a bit for each word that it tells, and then those words.
+    """
+    masks = -(-layout_of(policy, topics=1).width // MASK_BITS)
     for partition in range(partitions):
         rows = f"{prefix}:shard:{{{partition:02d}}}:rows"
         for user_id, stored in store.hgetall(rows).items():
             words = np.frombuffer(stored, np.int64).copy()
-            words[STORED_HEADER_WORDS + OFFSETS] = NO_OFFSET
+            told = int(words[1])
+            assert told >> OFFSETS & 1
+            words[1 + masks + (told & (1 << OFFSETS) - 1).bit_count()] = NO_OFFSET
             store.hset(rows, user_id, words.tobytes())
 
 
-def score_twice(bench: Bench, between: bool) -> None:
-    """Score a story, kill the worker, set it back, and let the next one finish; with `between` spoil the rows."""
+def score_twice(bench: Bench, spoilt: Policy | None) -> None:
+    """Score a story, kill the worker, set it back, and let the next one finish; with a policy spoil its rows."""
     messages = story(events=4_000, users=400, seed=21)
     # Remembered event ids must not help: they are the other line of defence.
     settings = bench.write(duplicates_per_user=1)
@@ -46,8 +53,8 @@ def score_twice(bench: Bench, between: bool) -> None:
         bench.wait_done(worker, sent)
         worker.kill()
     rewind(bench)
-    if between:
-        forget_offsets(bench.store, bench.prefix, bench.topics.partitions)
+    if spoilt:
+        forget_offsets(bench.store, bench.prefix, bench.topics.partitions, spoilt)
     sent += bench.sender.send(messages[2_500:])
     with WorkerProcess(settings) as worker:
         worker.wait_ready()
@@ -57,12 +64,12 @@ def score_twice(bench: Bench, between: bool) -> None:
 
 def test_worker__reads_again_without_doing_again(one_topic: Bench, policy: Policy) -> None:
     """What every row holds already is skipped when it is read once more: nothing lost, nothing twice."""
-    score_twice(one_topic, between=False)
+    score_twice(one_topic, None)
     assert_same(one_topic.observed(), expected(policy, one_topic.sender, duplicates_per_user=1))
 
 
 def test_worker__without_the_offset_check_does_it_twice(one_topic: Bench, policy: Policy) -> None:
     """The control: with rows that do not know how far they were read for, the same crash counts events twice."""
-    score_twice(one_topic, between=True)
+    score_twice(one_topic, policy)
     with pytest.raises(AssertionError):
         assert_same(one_topic.observed(), expected(policy, one_topic.sender, duplicates_per_user=1))

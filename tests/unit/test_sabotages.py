@@ -8,6 +8,7 @@ import pytest
 
 from flows.commit import Commit
 from flows.score import Score
+from scoring.shard import Shard
 from sinks import relay, shard_write
 from sinks.relay import Relay
 from sinks.shard_link import ShardLink
@@ -15,7 +16,7 @@ from sinks.shard_store import ShardStore
 from sinks.shard_write import ShardWrite
 from tests.faults.sabotage import SABOTAGES
 
-TOUCHED = (Commit, Score, Relay, ShardLink, ShardStore, ShardWrite, relay, shard_write)
+TOUCHED = (Commit, Score, Shard, Relay, ShardLink, ShardStore, ShardWrite, relay, shard_write)
 
 
 @pytest.fixture(autouse=True)
