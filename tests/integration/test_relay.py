@@ -35,12 +35,12 @@ def batch(first: int, count: int, users: int = 7, write_number: int = 1) -> Outb
 
 
 def read_all(kafka: KafkaServer, topic: str, count: int) -> list[tuple[bytes | None, bytes]]:
-    """Read at least this many messages as (key, value)."""
+    """Read messages as (key, value), with repeats, until so many different ones are there."""
     consumer = Consumer({"bootstrap.servers": kafka.bootstrap, "group.id": f"read-{topic}"})
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
     messages: list[tuple[bytes | None, bytes]] = []
     give_up_s = time.monotonic() + 20
-    while len(messages) < count and time.monotonic() < give_up_s:
+    while len(set(messages)) < count and time.monotonic() < give_up_s:
         messages += [(m.key(), m.value()) for m in consumer.consume(1_000, 0.2) if not m.error()]
     consumer.close()
     return messages
