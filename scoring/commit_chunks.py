@@ -88,7 +88,7 @@ def _everybody(users: UserRows, rows: Int64s, start: Int64s) -> tuple[CommitChun
     describe(compiled.tables, users.state, rows, score)
     user_bytes, user_start = users.index.spans(rows)
     home = users.homes(rows)
-    row_bytes, row_start = users.pack(rows, np.ones(rows.shape[0], np.bool_))
+    row_bytes, row_start = users.pack(rows)
     own = users.state.rows[rows]
     at, end = compiled.layout.ladders_at, compiled.layout.ladders_at + LADDER_WORDS * ladders
     rung = users.ranks(rows).astype(np.int8)

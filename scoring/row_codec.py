@@ -29,9 +29,6 @@ from scoring.row import (
 from scoring.scores import ladder_at
 
 INTS = types.int64[::1]
-
-
-BOOLS = types.boolean[::1]
 MASK_BITS = 64
 
 
@@ -47,7 +44,7 @@ def mask_words(row):
     return (row.shape[0] + MASK_BITS - 1) // MASK_BITS
 
 
-@kernel(types.void(TABLES, STATE, INTS, BOOLS, INTS, INTS))
+@kernel(types.void(TABLES, STATE, INTS, types.boolean, INTS, INTS))
 def measure_rows(tables, state, rows, packed, blank, start):
     """Write where each stored row begins, in words; ids that lateness has passed are forgotten before."""
     start[0] = 0
@@ -55,7 +52,7 @@ def measure_rows(tables, state, rows, packed, blank, start):
         row = state.rows[rows[n]]
         forget_old_ids(state, row, tables)
         words = row.shape[0]
-        if packed[n]:
+        if packed:
             words = mask_words(row)
             for word in range(row.shape[0]):
                 words += is_told(row, blank, word)
@@ -89,13 +86,13 @@ def take_told(row, blank, stored, at):
     return at
 
 
-@kernel(types.void(STATE, INTS, BOOLS, INTS, INT, INTS, INTS))
+@kernel(types.void(STATE, INTS, types.boolean, INTS, INT, INTS, INTS))
 def pack_rows(state, rows, packed, blank, fingerprint, start, stored):
     """Copy rows and what they remember to their places; addresses of blocks become 0."""
     for n in range(rows.shape[0]):
         row = state.rows[rows[n]]
         at = start[n] + 1
-        if packed[n]:
+        if packed:
             stored[at - 1] = ~fingerprint
             at = put_told(row, blank, stored, at)
         else:

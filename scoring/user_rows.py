@@ -121,8 +121,8 @@ class UserRows:
         self.state.counts[C_DIRTY] = 0
         return rows
 
-    def pack(self, rows: Int64s, packed: np.ndarray) -> tuple[Bytes, Int64s]:
-        """Join the rows to store, these packed and those not; row n is bytes[start[n]:start[n + 1]]."""
+    def pack(self, rows: Int64s, *, packed: bool = True) -> tuple[Bytes, Int64s]:
+        """Join rows, to store them packed or to move them as they are; row n is bytes[start[n]:start[n + 1]]."""
         compiled, start = self.compiled, np.empty(rows.shape[0] + 1, np.int64)
         measure_rows(compiled.tables, self.state, rows, packed, compiled.blank_row, start)
         stored = np.empty(int(start[-1]), np.int64)
@@ -157,9 +157,8 @@ class UserRows:
         fresh = UserRows(self.compiled, max(1024, 1 << (rows.shape[0] - 1).bit_length()))
         for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
             page = rows[first : first + _ROWS_PER_PAGE]
-            as_they_are = np.zeros(page.shape[0], np.bool_)
-            to = fresh.rows_of(*self.index.spans(page), as_they_are.view(np.int8))
-            fresh._unpack(to, *self.pack(page, as_they_are))
+            to = fresh.rows_of(*self.index.spans(page), np.zeros(page.shape[0], np.int8))
+            fresh._unpack(to, *self.pack(page, packed=False))
         here = slice(0, rows.shape[0])
         fresh.state.due[here], fresh.state.dirty[here] = self.state.due[rows], self.state.dirty[rows]
         dirty = np.flatnonzero(fresh.state.dirty[here])
