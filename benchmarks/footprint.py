@@ -2,9 +2,9 @@
 
 python -m benchmarks.footprint [--users N] [--events-each N] [--save FILE]
 
-Users are drawn uniformly, so that all are active; those who have been silent for long stand in Redis alone, packed.
-A shard in this process tells what its arrays hold; a real worker scores the same events, and the store says how large
-each kind of key is (MEMORY USAGE), and all of them together.
+Users are drawn uniformly, so that all are active; those who have been silent for long stand in Redis alone. Who has had
+no message for 10 to 20 s is at rest. A shard in this process tells what its arrays hold; a real worker scores the same
+events, and the store says how large each kind of key is (MEMORY USAGE), and all of them together.
 """
 
 import argparse
@@ -25,15 +25,20 @@ from config.policy_file import load_policy
 from flows.dev.generator import Message
 from flows.dev.stack import PARTITIONS, POLICY, PREFIX, Stack
 from scoring.decoder import Decoder
+from scoring.events import Int64s
 from scoring.policy import Policy
-from scoring.row import ID_WORDS, IDS_COUNT, LADDER_WORDS, OFFSETS, ORDER_WORDS, ORDERS_COUNT, feature_words
+from scoring.row import IDS_AT, IDS_CAP, LADDER_WORDS, NEWEST, ORDERS_AT, ORDERS_CAP, feature_words
+from scoring.row_bytes import NEAR_BYTES_MAX
+from scoring.row_codec import FINGERPRINT_BYTES
 from scoring.shard import Shard
+from scoring.state import C_FREE
 from scoring.tables import compile_policy
+from scoring.user_rows import UserRows
 from sinks.keyspace import Keyspace
 
 BATCH = 20_000
 PROFILES = 2_000
-WORD = 8
+WORD, CODE = 8, 0.5
 Bytes = dict[str, float]
 
 
@@ -64,27 +69,60 @@ def scored(policy: Policy, messages: Iterable[Message]) -> Shard:
 
 
 def in_a_worker(policy: Policy, shard: Shard) -> Bytes:
-    """Answer bytes a user by part of the layout, without the room for users to come."""
+    """Answer bytes of a user at rest by part of the layout, and what he takes besides while he is at work."""
     users, count = shard.users, len(shard.users)
+    everybody = np.arange(count)
+    words, wide = users.words(everybody), 8 * users.state.rows.shape[1]
+    lists = WORD * (words[:, IDS_CAP] + words[:, ORDERS_CAP]).mean()
+    found = at_rest(policy, users, words)
+    before = users.state.heap[0] - users.state.counts[C_FREE]
+    users.lay_to_rest(everybody)
+    blocks = WORD * (users.state.heap[0] - users.state.counts[C_FREE] - before) / count + lists
+    found["rest: its block, beyond that"] = blocks - sum(found.values())
     state, index = users.state, users.index
-    rows = state.rows[:count]
-    windows = sum(feature_words(one) for one in policy.features if one.kind == "window")
-    others = sum(feature_words(one) for one in policy.features) - windows
-    columns = [state.due, state.dirty, state.dirty_rows, users.heard]
+    columns = [state.place, state.due, state.dirty, state.dirty_rows, users.heard]
     columns += [users.committed_rung, users.committed_seq, users.committed_home]
-    lists = {"remembered ids": (IDS_COUNT, ID_WORDS), "orders": (ORDERS_COUNT, ORDER_WORDS)}
-    found = {
-        "row: the user and topics": WORD * (OFFSETS + len(TOPICS)),
-        "row: ladders": WORD * LADDER_WORDS * len(policy.ladders),
-        "row: windows": WORD * windows,
-        "row: other features": WORD * others,
-        **{name: WORD * words * rows[:, at].sum() / count for name, (at, words) in lists.items()},
-    }
-    found["blocks, beyond what they hold"] = WORD * state.heap[0] / count - sum(found[name] for name in lists)
-    ids = int(index.spans(np.arange(count))[1][-1])
+    ids = int(index.spans(everybody)[1][-1])
     found["index: id, hash and slots"] = ids / count + 2 * WORD + 2 * WORD * index.capacity / count
-    found["what the store has, deadlines, marks"] = sum(one[:1].nbytes for one in columns)
+    found["where he is, what the store has, deadlines, marks"] = sum(one[:1].nbytes for one in columns)
+    found["all of these"] = sum(found.values())
+    found["at work, besides: wide row"] = wide
+    found["at work, besides: ids and orders"] = lists
     return {name: round(float(size), 1) for name, size in found.items()}
+
+
+def at_rest(policy: Policy, users: UserRows, words: Int64s) -> Bytes:
+    """Answer bytes of a row at rest by part, as scoring/row_bytes.py lays them out; `words` are those at work."""
+    is_told = words != users.compiled.blank_row
+    is_told[:, [IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP]] = False
+    newest_ms = np.where(np.arange(words.shape[1]) > NEWEST, words[:, [NEWEST]], 0)
+    near = signed_bytes(words - newest_ms)
+    size = np.minimum(signed_bytes(words), np.where(near > NEAR_BYTES_MAX, WORD, near)) + CODE
+    own = (size * is_told).mean(axis=0)
+    at, features = users.compiled.layout.ladders_at, users.compiled.layout.feature_at
+    windows = sum(
+        own[first : first + feature_words(one)].sum()
+        for first, one in zip(features, policy.features, strict=True)
+        if one.kind == "window"
+    )
+    found = {
+        "rest: which words are told": -(-words.shape[1] // 8),
+        "rest: the user and topics": own[:at].sum(),
+        "rest: ladders": own[at : at + LADDER_WORDS * len(policy.ladders)].sum(),
+        "rest: windows": windows,
+    }
+    found["rest: other features"] = own.sum() - sum(list(found.values())[1:])
+    _, start = users.pack(np.arange(words.shape[0]))
+    stored = (start[-1] / words.shape[0]) - FINGERPRINT_BYTES
+    found["rest: remembered ids and orders"] = stored - sum(found.values())
+    return found
+
+
+def signed_bytes(words: Int64s) -> Int64s:
+    """Answer how many bytes each of these signed numbers needs; 0 for 0."""
+    rest = words ^ (words >> 63)
+    more: Int64s = sum((rest >= 1 << (8 * size - 1)).astype(np.int64) for size in range(1, WORD))
+    return np.where(words == 0, 0, 1 + more)
 
 
 def in_the_store(store: Any, users: int, empty: int) -> Bytes:
@@ -121,7 +159,6 @@ def main() -> None:
         stack.start_worker()
         wait_for(stack, PREFIX, send(stack, stream(chosen.users, count)))
         found = in_the_store(store, users, empty)
-    worker["all of these"] = round(sum(worker.values()), 1)
     for title, parts in (("worker", worker), ("store", found)):
         for name, size in parts.items():
             print(f"{title:8} {name:40} {size:8.1f} bytes a user")

@@ -60,7 +60,7 @@ def silent_user(home: int, policy_file: Path = POLICY) -> CommitChunk:
     decoder = Decoder(policy, FUTURE_TOLERANCE_MS)
     shard.add(decoder.decode(0, 0, [one.value for one in messages], np.arange(len(messages)), times))
     shard.advance([True, True], [False, True])
-    shard.users.state.rows[0, OFFSETS : OFFSETS + len(TOPICS)] = -1  # Those were of topics of another life.
+    shard.users.own(0)[OFFSETS : OFFSETS + len(TOPICS)] = -1  # Those were of topics of another life.
     shard.fire(now_ms)
     plan = shard.take_commit()
     assert plan is not None

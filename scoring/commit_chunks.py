@@ -55,7 +55,7 @@ def chunk_users_of(users: int) -> int:
 
 def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> Int64s:
     """Cut where the next user would cost the store too much; who is written in part costs half of the others."""
-    is_whole = users.committed_seq[rows] != users.state.rows[rows, SEQ]
+    is_whole = users.committed_seq[rows] != users.words(rows)[:, SEQ]
     chunk = (np.cumsum(1 + is_whole) - 1) // (2 * chunk_users)
     return np.append(np.flatnonzero(np.diff(chunk, prepend=-1)), rows.shape[0])
 
@@ -89,7 +89,7 @@ def _everybody(users: UserRows, rows: Int64s, start: Int64s) -> tuple[CommitChun
     user_bytes, user_start = users.index.spans(rows)
     home = users.homes(rows)
     row_bytes, row_start = users.pack(rows)
-    own = users.state.rows[rows]
+    own = users.words(rows)
     at, end = compiled.layout.ladders_at, compiled.layout.ladders_at + LADDER_WORDS * ladders
     rung = users.ranks(rows).astype(np.int8)
     committed_rung = users.committed_rung[rows]

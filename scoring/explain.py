@@ -58,7 +58,7 @@ def explain_user(shard: Shard, user_id: bytes) -> UserView:
     assert users.exists(row), user_id
     scores = np.empty((1, len(shard.compiled.policy.ladders)))
     describe(shard.compiled.tables, users.state, np.array([row]), scores)
-    words = users.state.rows[row].tolist()
+    words = users.own(row).tolist()
     falls = _next_falls(shard, words)
     at = shard.compiled.layout.ladders_at
     views = []

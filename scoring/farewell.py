@@ -13,7 +13,7 @@ def farewell(users: UserRows, row: int, watermark_ms: int) -> list[LadderChange]
     """Answer one change without a rung to go to for every ladder and for every tag that is on, in policy order."""
     compiled, policy = users.compiled, users.compiled.policy
     scores = {score.name: score for score in policy.scores}
-    own = users.state.rows[row].tolist()
+    own = users.own(row).tolist()
     at_ms = max(own[AS_OF], watermark_ms)
     changes: list[LadderChange] = []
     for number, ladder in enumerate(policy.ladders):

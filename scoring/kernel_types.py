@@ -14,7 +14,9 @@ def _tables_type() -> numba.types.Type:
 def _state_type() -> numba.types.Type:
     ints, floats = np.zeros((1, 1), np.int64), np.zeros((1, 1))
     column, flags = np.zeros(1, np.int64), np.zeros(1, np.uint8)
-    return numba.typeof(State(ints, floats, column, flags, column, column, column, column))
+    return numba.typeof(
+        State(ints, floats, column, column, column, flags, column, column, flags, column, column)
+    )
 
 
 def _changes_type() -> numba.types.Type:

@@ -78,7 +78,8 @@ def highest_kept(tables, ladder, rung, score, steps):
 @borrowing
 def move(tables, state, changes, r, ladder, target, score, cause, event):
     """Put a user on another rung and record the change; the next fall is exact from here."""
-    row, row_f = state.rows[r], state.rows_f[r]
+    place = state.place[r]
+    row, row_f = state.rows[place], state.rows_f[place]
     at = ladder_at(tables, ladder)
     rung, previous_since = row[at + RUNG], row[at + ENTERED]
     as_of_ms = row[AS_OF]
@@ -117,7 +118,8 @@ def explain_parts(tables, ladder, row, row_f, t_ms, values, points):
 @borrowing
 def judge(tables, state, changes, r, ladder, cause, event):
     """Look at a ladder after an event: rise at once, or fall if the fall is due; tell whether it moved."""
-    row, row_f = state.rows[r], state.rows_f[r]
+    place = state.place[r]
+    row, row_f = state.rows[place], state.rows_f[place]
     at = ladder_at(tables, ladder)
     rung = row[at + RUNG]
     score = ladder_score(tables, ladder, row, row_f)
@@ -172,7 +174,8 @@ def refine_until(tables, row, row_f, limit_ms):
 @borrowing
 def fire_due(tables, state, changes, r, limit_ms, cause):
     """Work off a user's deadlines up to a limit, in the order of time, ladders in policy order."""
-    row, row_f = state.rows[r], state.rows_f[r]
+    place = state.place[r]
+    row, row_f = state.rows[place], state.rows_f[place]
     due = refine_until(tables, row, row_f, limit_ms)
     while due <= limit_ms:
         pass_time(tables, row, row_f, due)

@@ -17,19 +17,29 @@ from scoring.row import (
     ORDERS_CAP,
     ORDERS_COUNT,
 )
-from scoring.state import C_IDS_EVICTED
+from scoring.state import C_FREE, C_IDS_EVICTED
 from scoring.tables import M_IDS, M_LATENESS
 
-MIN_CLASS = 3
+CLASS_WORDS, FINE_CLASSES = 8, 64
 
 
 @borrowing
 def size_class(words):
-    """Answer the power of two that holds so many words."""
-    found = MIN_CLASS
-    while (1 << found) < words:
+    """Number the block size that holds so many words: up to 512 in steps of 8, then powers of two."""
+    if words <= CLASS_WORDS * FINE_CLASSES:
+        return max(1, (words + CLASS_WORDS - 1) // CLASS_WORDS)
+    found = FINE_CLASSES + 1
+    while class_words(found) < words:
         found += 1
     return found
+
+
+@borrowing
+def class_words(kind):
+    """Answer how many words a block of a size has."""
+    if kind <= FINE_CLASSES:
+        return CLASS_WORDS * kind
+    return (CLASS_WORDS * FINE_CLASSES) << (kind - FINE_CLASSES)
 
 
 @borrowing
@@ -39,9 +49,10 @@ def allocate(state, words):
     block = state.heap[1 + kind]
     if block:
         state.heap[1 + kind] = state.pool[block]
+        state.counts[C_FREE] -= class_words(kind)
         return block
     block = state.heap[0]
-    state.heap[0] = block + (1 << kind)
+    state.heap[0] = block + class_words(kind)
     return block
 
 
@@ -51,6 +62,7 @@ def release(state, block, words):
     kind = size_class(words)
     state.pool[block] = state.heap[1 + kind]
     state.heap[1 + kind] = block
+    state.counts[C_FREE] += class_words(kind)
 
 
 @borrowing
@@ -69,7 +81,7 @@ def grow(state, row, at_word, cap_word, used_words, words):
     if row[cap_word]:
         release(state, old, row[cap_word])
     row[at_word] = block
-    row[cap_word] = 1 << size_class(words)
+    row[cap_word] = class_words(size_class(words))
 
 
 @borrowing

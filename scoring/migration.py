@@ -86,8 +86,9 @@ def migrate(old: Shard, new: Shard, beat: Callable[[], None] = lambda: None) -> 
     """
     refuse(old.compiled.policy, new.compiled.policy)
     plan = _RowPlan(old.compiled, new.compiled)
-    rows = [row for row in range(len(old.users)) if old.users.exists(row)]
-    moved = {row: new.users.row_of(old.users.index.user(row)) for row in rows}
+    rows = np.flatnonzero(old.users.seen)
+    old.users.put_to_work(rows)
+    moved = {row: new.users.row_of(old.users.index.user(row)) for row in rows.tolist()}
     new.adopt(old, moved)
     for count, (row, target) in enumerate(moved.items()):
         old.forget_unreachable_orders(row)
@@ -119,7 +120,7 @@ class _RowPlan:
 
     def carry(self, old: Shard, row: int, new: Shard, target: int) -> dict[str, LeftRung]:
         """Write the user's words into the new shard; answer the rungs that are gone, by ladder."""
-        source = old.users.state.rows[row]
+        source = old.users.own(row)
         fresh = self._new.blank_row.copy()
         fresh[: OFFSETS + self._old.layout.topics] = source[: OFFSETS + self._old.layout.topics]
         fresh[[IDS_AT, IDS_CAP, IDS_COUNT, ORDERS_AT, ORDERS_CAP, ORDERS_COUNT, STALE]] = 0
@@ -130,7 +131,7 @@ class _RowPlan:
             ending = orders[np.isin(orders[:, ORDER_TYPE], types), ORDER_TIME]
             fresh[at + UNTIL_NOW] = ending.max(initial=NONE)
         left = self._carry_ladders(source, fresh)
-        new.users.state.rows[target] = fresh
+        new.users.own(target)[:] = fresh
         new.users.remember(target, ids, orders.ravel())
         new.users.committed_rung[target] = self._committed(old, row)
         new.users.committed_home[target] = old.users.committed_home[row]

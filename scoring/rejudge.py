@@ -35,7 +35,7 @@ def forget_unreachable(tables, state, r):
 
     They leave otherwise only when the next order comes: a policy with a longer memory must not find some.
     """
-    row = state.rows[r]
+    row = state.rows[state.place[r]]
     oldest_ms = row[NEWEST] - limit(tables, M_LATENESS) - limit(tables, M_ORDER_MEMORY)
     first, kept = row[ORDERS_AT], 0
     for entry in range(row[ORDERS_COUNT]):
@@ -58,7 +58,8 @@ def rejudge(tables, state, changes, r, left):
         left: int64 (ladders,), the rank that the rung he leaves had in the former policy, where the new one
             has no rung of its name: the user stands on rung 0 then, and has moved in any case. Else -1.
     """
-    row, row_f = state.rows[r], state.rows_f[r]
+    place = state.place[r]
+    row, row_f = state.rows[place], state.rows_f[place]
     due = NEVER
     for ladder in range(ladder_count(tables)):
         at = ladder_at(tables, ladder)

@@ -32,7 +32,7 @@ ORDER_WORDS = 5
 ORDER_GONE = -1  # in ORDER_TYPE: nothing is left of it
 
 DAY_MS = 86_400_000
-FORMAT = 1  # rises when the meaning of a word changes with the same policy
+FORMAT = 2  # rises when the meaning of a word changes with the same policy
 
 
 def ring_size(feature: Feature) -> int:

@@ -1,8 +1,8 @@
 """
-This file holds the kernels that store and restore rows: fingerprint, row, remembered ids, orders.
+This file holds the kernels that move rows between rest and work.
 
-A row may be stored packed: its fingerprint inverted, a bit for each word that differs from a blank row's, then
-those words alone, of which a user has few. Rows are stored so; within memory they move as they are.
+A user at work has a row of wide words, a user at rest a block of the pool with the row's bytes, see row_bytes.py. The
+store has the same bytes behind the fingerprint of their layout.
 """
 
 import numpy as np
@@ -13,7 +13,8 @@ from scoring.events import Bytes, Int64s
 from scoring.jit import kernel
 from scoring.kernel_types import INT, STATE, TABLES
 from scoring.lookup import ladder_count
-from scoring.memory import allocate, copy_words, forget_old_ids, release, size_class
+from scoring.memory import allocate, copy_words, forget_old_ids, release
+from scoring.prefetch import prefetch
 from scoring.row import (
     FALLS_AT,
     ID_WORDS,
@@ -25,152 +26,188 @@ from scoring.row import (
     ORDERS_AT,
     ORDERS_CAP,
     ORDERS_COUNT,
+    RUNG,
 )
+from scoring.row_bytes import SLACK, bytes_max, new_block, put_plain, put_row, take_row, take_words
 from scoring.scores import ladder_at
+from scoring.state import BLANK, C_VACANT
 
-INTS = types.int64[::1]
-MASK_BITS = 64
-
-
-@borrowing
-def is_told(row, blank, word):
-    """Tell whether a packed row has this word; addresses of blocks mean nothing outside."""
-    return word not in (IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP) and row[word] != blank[word]
+INTS, BYTES = types.int64[::1], types.uint8[::1]
+FINGERPRINT_BYTES = 8
+AHEAD = 8  # So many users before a kernel comes to one at rest, the first bytes are fetched.
+LINE_BYTES, LINES_AHEAD = 64, 6
 
 
 @borrowing
-def mask_words(row):
-    """Answer how many words hold one bit for each word of a row."""
-    return (row.shape[0] + MASK_BITS - 1) // MASK_BITS
-
-
-@kernel(types.void(TABLES, STATE, INTS, types.boolean, INTS, INTS))
-def measure_rows(tables, state, rows, packed, blank, start):
-    """Write where each stored row begins, in words; ids that lateness has passed are forgotten before."""
-    start[0] = 0
-    for n in range(rows.shape[0]):
-        row = state.rows[rows[n]]
-        forget_old_ids(state, row, tables)
-        words = row.shape[0]
-        if packed:
-            words = mask_words(row)
-            for word in range(row.shape[0]):
-                words += is_told(row, blank, word)
-        words += 1 + ID_WORDS * row[IDS_COUNT] + ORDER_WORDS * row[ORDERS_COUNT]
-        start[n + 1] = start[n] + words
+def block_words(size):
+    """Answer how many words a block needs for so many bytes: their number first, then the bytes."""
+    return 1 + (size + 7) // 8
 
 
 @borrowing
-def put_told(row, blank, stored, at):
-    """Write a row packed; answer where it ends."""
-    mask, at = at, at + mask_words(row)
-    for word in range(mask, at):
-        stored[word] = 0
-    for word in range(row.shape[0]):
-        if is_told(row, blank, word):
-            stored[mask + word // MASK_BITS] |= np.int64(1) << np.int64(word % MASK_BITS)
-            stored[at] = row[word]
-            at += 1
-    return at
+def fetch_rest(state, rows, n):
+    """Have brought near what is to be read soon of a user at rest."""
+    if n + AHEAD < rows.shape[0]:
+        r = rows[n + AHEAD]
+        if r >= 0 and state.place[r] < BLANK:
+            for line in range(LINES_AHEAD):
+                prefetch(state.pool_bytes, 8 * ~state.place[r] + LINE_BYTES * line)
 
 
 @borrowing
-def take_told(row, blank, stored, at):
-    """Read a packed row; answer where it ends."""
-    mask, at = at, at + mask_words(row)
-    for word in range(row.shape[0]):
-        row[word] = blank[word]
-        if (stored[mask + word // MASK_BITS] >> np.int64(word % MASK_BITS)) & 1:
-            row[word] = stored[at]
-            at += 1
-    return at
-
-
-@kernel(types.void(STATE, INTS, types.boolean, INTS, INT, INTS, INTS))
-def pack_rows(state, rows, packed, blank, fingerprint, start, stored):
-    """Copy rows and what they remember to their places; addresses of blocks become 0."""
-    for n in range(rows.shape[0]):
-        row = state.rows[rows[n]]
-        at = start[n] + 1
-        if packed:
-            stored[at - 1] = ~fingerprint
-            at = put_told(row, blank, stored, at)
-        else:
-            stored[at - 1] = fingerprint
-            stored[at : at + row.shape[0]] = row
-            for word in (IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP):
-                stored[at + word] = 0
-            at += row.shape[0]
-        for block, words in (
-            (IDS_AT, ID_WORDS * row[IDS_COUNT]),
-            (ORDERS_AT, ORDER_WORDS * row[ORDERS_COUNT]),
-        ):
-            stored[at : at + words] = state.pool[row[block] : row[block] + words]
-            at += words
-
-
-@borrowing
-def restore_block(state, row, stored, at, words, at_word, cap_word):
-    """Give a remembered list a block again."""
-    row[at_word] = 0
-    row[cap_word] = 0
-    if words:
-        block = allocate(state, words)
-        copy_words(state.pool, block, stored, at, words)
-        row[at_word] = block
-        row[cap_word] = 1 << size_class(words)
-
-
-@kernel(types.void(TABLES, STATE, INTS, INTS, INTS, INTS))
-def unpack_rows(tables, state, rows, blank, start, stored):
-    """Read stored rows back; the pool has room for twice the stored words."""
-    for n in range(rows.shape[0]):
-        r = rows[n]
-        row = state.rows[r]
-        at = start[n] + 1
-        if stored[at - 1] < 0:
-            at = take_told(row, blank, stored, at)
-        else:
-            row[:] = stored[at : at + row.shape[0]]
-            at += row.shape[0]
-        ids, orders = ID_WORDS * row[IDS_COUNT], ORDER_WORDS * row[ORDERS_COUNT]
-        restore_block(state, row, stored, at, ids, IDS_AT, IDS_CAP)
-        restore_block(state, row, stored, at + ids, orders, ORDERS_AT, ORDERS_CAP)
-        due = NEVER
-        for ladder in range(ladder_count(tables)):
-            due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
-        state.due[r] = due
-
-
-@kernel(types.void(STATE, INT, INTS, INTS))
-def place_lists(state, r, ids, orders):
-    """Give a row its remembered ids and orders, flat as they are stored."""
-    row = state.rows[r]
-    restore_block(state, row, ids, 0, ids.shape[0], IDS_AT, IDS_CAP)
-    restore_block(state, row, orders, 0, orders.shape[0], ORDERS_AT, ORDERS_CAP)
-    row[IDS_COUNT] = ids.shape[0] // ID_WORDS
-    row[ORDERS_COUNT] = orders.shape[0] // ORDER_WORDS
-
-
-@kernel(types.void(STATE, INT))
-def release_lists(state, r):
-    """Wipe what a user is remembered by, and give the blocks back."""
-    row = state.rows[r]
+def give_lists_back(state, row):
+    """Release the blocks of what a user is remembered by."""
     for at_word, cap_word in ((IDS_AT, IDS_CAP), (ORDERS_AT, ORDERS_CAP)):
         if row[cap_word]:
-            state.pool[row[at_word] : row[at_word] + row[cap_word]] = 0
             release(state, row[at_word], row[cap_word])
             row[at_word] = 0
             row[cap_word] = 0
 
 
+@kernel(INT(STATE, INTS))
+def packed_bytes_max(state, rows):
+    """Answer how many bytes these rows take at most when they are joined."""
+    total = SLACK
+    for n in range(rows.shape[0]):
+        place = state.place[rows[n]]
+        total += FINGERPRINT_BYTES
+        total += bytes_max(state.rows[place]) if place >= 0 else state.pool[~place]
+    return total
+
+
+@kernel(types.void(TABLES, STATE, INTS, INTS, INT, BYTES, INTS))
+def pack_rows(tables, state, rows, blank, fingerprint, stored, start):
+    """Join rows as the store has them; ids that lateness has passed are forgotten before."""
+    at = 0
+    for n in range(rows.shape[0]):
+        fetch_rest(state, rows, n)
+        start[n] = at
+        place = state.place[rows[n]]
+        at = put_plain(stored, at, fingerprint)
+        if place >= 0:
+            row = state.rows[place]
+            forget_old_ids(state, row, tables)
+            at = put_row(state.pool, row, blank, stored, at)
+        else:
+            first = 8 * (~place + 1)
+            for byte in range(state.pool[~place]):
+                stored[at + byte] = state.pool_bytes[first + byte]
+            at += state.pool[~place]
+    start[rows.shape[0]] = at
+
+
+@kernel(types.void(TABLES, STATE, INTS, INTS))
+def fold_rows(tables, state, rows, blank):
+    """Lay users at work to rest; the pool has room for all of their bytes."""
+    size_max = 0
+    for n in range(rows.shape[0]):
+        size_max = max(size_max, bytes_max(state.rows[state.place[rows[n]]]))
+    scratch = np.empty(block_words(size_max), np.int64)
+    scratch_bytes = scratch.view(np.uint8)
+    for n in range(rows.shape[0]):
+        r = rows[n]
+        place = state.place[r]
+        row = state.rows[place]
+        forget_old_ids(state, row, tables)
+        size = put_row(state.pool, row, blank, scratch_bytes, np.int64(8)) - 8
+        scratch[0] = size
+        give_lists_back(state, row)
+        words = block_words(size)
+        block = allocate(state, words)
+        copy_words(state.pool, block, scratch, 0, words)
+        state.place[r] = ~block
+        state.vacant[state.counts[C_VACANT]] = place
+        state.counts[C_VACANT] += 1
+
+
+@kernel(INT(STATE, INTS, INT, INTS, INT))
+def open_rows(state, rows, start, blank, room):
+    """
+    Put users to work, from place `start` on; answer the place it stopped at.
+
+    It stops early when no row is vacant or the pool has less than `room` words: the caller makes room and calls again.
+
+    Args:
+        rows: users, -1 for nobody; some may be at work already, some named twice.
+    """
+    for n in range(start, rows.shape[0]):
+        fetch_rest(state, rows, n)
+        r = rows[n]
+        if r < 0 or state.place[r] >= 0:
+            continue
+        if not state.counts[C_VACANT] or state.pool.shape[0] - state.heap[0] < room:
+            return n
+        state.counts[C_VACANT] -= 1
+        place = state.vacant[state.counts[C_VACANT]]
+        row = state.rows[place]
+        if state.place[r] == BLANK:
+            copy_words(row, 0, blank, 0, row.shape[0])
+        else:
+            block = ~state.place[r]
+            take_row(state, row, blank, state.pool_bytes, 8 * (block + 1))
+            release(state, block, block_words(state.pool[block]))
+        state.place[r] = place
+    return rows.shape[0]
+
+
+@kernel(types.void(TABLES, STATE, INTS, INTS, BYTES, INTS, types.int8[:, ::1]))
+def restore_rows(tables, state, rows, blank, stored, start, rungs):
+    """
+    Read stored rows back: whoever is not at work stays at rest. The pool has room for eight times their bytes.
+
+    Args:
+        stored, start: row n is stored[start[n]:start[n + 1]], with SLACK behind the last.
+        rungs: int8 (n, ladders), written.
+    """
+    words = np.empty(state.rows.shape[1], np.int64)
+    for n in range(rows.shape[0]):
+        r, first = rows[n], start[n] + FINGERPRINT_BYTES
+        row = words
+        if state.place[r] >= 0:
+            row = state.rows[state.place[r]]
+            take_row(state, row, blank, stored, first)
+        else:
+            take_words(row, blank, stored, first)
+            size = start[n + 1] - first
+            block = allocate(state, block_words(size))
+            state.pool[block] = size
+            for byte in range(size):
+                state.pool_bytes[8 * (block + 1) + byte] = stored[first + byte]
+            state.place[r] = ~block
+        due = NEVER
+        for ladder in range(ladder_count(tables)):
+            at = ladder_at(tables, ladder)
+            rungs[n, ladder] = row[at + RUNG]
+            due = min(due, row[at + FALLS_AT])
+        state.due[r] = due
+
+
+@kernel(types.void(STATE, INT, INTS, INTS))
+def place_lists(state, r, ids, orders):
+    """Give a user at work remembered ids and orders, flat as the pool has them."""
+    row = state.rows[state.place[r]]
+    copy_words(state.pool, new_block(state, row, IDS_AT, IDS_CAP, ids.shape[0]), ids, 0, ids.shape[0])
+    first = new_block(state, row, ORDERS_AT, ORDERS_CAP, orders.shape[0])
+    copy_words(state.pool, first, orders, 0, orders.shape[0])
+    row[IDS_COUNT] = ids.shape[0] // ID_WORDS
+    row[ORDERS_COUNT] = orders.shape[0] // ORDER_WORDS
+
+
+@kernel(types.void(STATE, INT))
+def wipe_lists(state, r):
+    """Overwrite what a user at work is remembered by, and give the blocks back."""
+    row = state.rows[state.place[r]]
+    for at_word, cap_word in ((IDS_AT, IDS_CAP), (ORDERS_AT, ORDERS_CAP)):
+        state.pool[row[at_word] : row[at_word] + row[cap_word]] = 0
+    give_lists_back(state, row)
+
+
 def fingerprint_of(stored: bytes) -> int:
-    """Answer the layout under which a stored row was written, packed or not."""
-    first = int(np.frombuffer(stored, np.int64, 1)[0])
-    return first if first >= 0 else ~first
+    """Answer the layout under which a stored row was written."""
+    return int.from_bytes(stored[:FINGERPRINT_BYTES], "little", signed=True)
 
 
 def fingerprints_of(stored: Bytes, start: Int64s) -> Int64s:
     """Answer the same for joined rows; row n is stored[start[n]:start[n + 1]]."""
-    first = stored.view(np.int64)[start[:-1] // 8]
-    return np.where(first < 0, ~first, first)
+    first = stored[start[:-1, np.newaxis] + np.arange(FINGERPRINT_BYTES)]
+    return np.ascontiguousarray(first).view(np.int64)[:, 0]

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.commit_chunks import commit_blocks
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitPlan
@@ -18,7 +19,7 @@ from scoring.message_ids import ids_of, no_ids
 from scoring.ordering import no_marks, order_messages
 from scoring.pending_changes import CauseIds, PendingChanges
 from scoring.rejudge import forget_unreachable, rejudge
-from scoring.residence import LEAVING_MIN, is_worth_it, leaving
+from scoring.residence import LEAVING_MIN, is_worth_it, leaving, quiet, resting
 from scoring.row import NEWEST, NONE, OFFSETS, SEQ
 from scoring.state import C_DEADLINES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, CAUSE_TIME, Events
 from scoring.step import (
@@ -137,21 +138,35 @@ class Shard:
         self.users.restore(user_ids, rows, COLD)
         self.users.cold.away -= len(user_ids)
 
-    def let_go(self, leaving_min: int = LEAVING_MIN) -> int:
+    def let_go(self, at_least: int = LEAVING_MIN) -> int:
         """
-        Look who is cold and had no message since the last look, and forget them if they are many; answer how many.
+        Look who had no message since the last look: forget the cold ones if they are many, and answer how many.
 
-        They are users of the shard as before: `add` and `meet` ask for them. To be called only when the store has
-        every commit taken so far.
+        They are users of the shard as before: `add` and `meet` ask for them. The others are laid to rest, if they are
+        many. To be called only when the store has every commit taken so far.
         """
-        gone = leaving(self.users, [queue.rows() for queue in self._queues])
+        is_quiet = quiet(self.users, [queue.rows() for queue in self._queues])
         self.users.look += 1
+        gone = leaving(self.users, is_quiet)
         count = int(gone.sum())
-        if not count or count < leaving_min or not is_worth_it(count, len(self.users)):
-            return 0
-        new_row = np.where(gone, -1, np.cumsum(~gone) - 1)
-        self.users.cold.away += int((self.users.committed_home[: gone.shape[0]][gone] == COLD).sum())
-        self.users = self.users.kept(np.flatnonzero(~gone))
+        if is_worth_it(count, len(self.users), at_least):
+            self._keep(~gone)
+            is_quiet = is_quiet[~gone]
+        else:
+            count = 0
+        rest = resting(self.users, is_quiet)
+        if is_worth_it(rest.shape[0], int(self.users.at_work.sum()), at_least):
+            self.users.lay_to_rest(rest)
+        if len(self.users) and self.users.is_roomy(at_least):
+            self._keep(np.ones(len(self.users), np.bool_))
+        return count
+
+    def _keep(self, is_kept: NDArray[np.bool_]) -> None:
+        """Forget all users but these, and have memory of the size that they need."""
+        new_row = np.where(is_kept, np.cumsum(is_kept) - 1, -1)
+        is_cold = self.users.committed_home[: is_kept.shape[0]] == COLD
+        self.users.cold.away += int((is_cold & ~is_kept).sum())
+        self.users = self.users.kept(np.flatnonzero(is_kept))
         for queue in self._queues:
             queue.renumber(new_row)
         self._changes.renumber(new_row)
@@ -159,7 +174,6 @@ class Shard:
             (row if row < 0 else int(new_row[row]), letter) for row, letter in self._dead_letters
         ]
         self.erased.renumber(new_row)
-        return count
 
     def reach(self, topic: int, offset: int) -> None:
         """Note that nothing that counts stands before this offset but what was added."""
@@ -195,15 +209,13 @@ class Shard:
     def fire(self, watermark_ms: int) -> None:
         """Raise the watermark, never back, and work off every deadline up to it."""
         self._watermark = max(self._watermark, watermark_ms)
-        user, count = 0, len(self.users)
-        while True:
-            state, tables = self.users.state, self.compiled.tables
-            user = fire_deadlines(
-                tables, state, self._changes.arrays, count, user, self._watermark, CAUSE_TIME
-            )
+        due = np.flatnonzero(self.users.state.due[: len(self.users)] <= self._watermark)
+        self.users.put_to_work(due)
+        position, tables = 0, self.compiled.tables
+        while position < due.shape[0]:
+            changes, state = self._changes.arrays, self.users.state
+            position = fire_deadlines(tables, state, changes, due, position, self._watermark, CAUSE_TIME)
             self._collect(no_ids)
-            if user == count:
-                break
             self._make_room()
         self._count_from_kernels()
 
@@ -242,7 +254,7 @@ class Shard:
             return Erasure(self.partition, user_id, digest, None, [])
         assert not self.users.state.dirty[row], "what the user changed is to be committed first"
         changes = farewell(self.users, row, self._watermark)
-        own = self.users.state.rows[row]
+        own = self.users.own(row)
         consumed = [queue.next_offset or 0 for queue in self._queues]
         offsets = own[OFFSETS : OFFSETS + len(self.topics)].tolist()
         marker = Marker(

@@ -7,10 +7,22 @@ from numpy.typing import NDArray
 
 from scoring.tables import F64, I64
 
-HEAP_CLASSES = 48  # block sizes are powers of two words
+HEAP_CLASSES = 96
 
 # Places in `counts`.
-C_DIRTY, C_CHANGES, C_IDS_EVICTED, C_ORDERS_EVICTED, C_REFUND_EXCESS, C_DEADLINES = range(6)
+(
+    C_DIRTY,
+    C_CHANGES,
+    C_IDS_EVICTED,
+    C_ORDERS_EVICTED,
+    C_REFUND_EXCESS,
+    C_DEADLINES,
+    C_VACANT,  # rows that nobody has
+    C_FREE,  # words of the pool in free lists
+) = range(8)
+
+# In `place`; a place below it is that of a user at rest.
+BLANK = -1
 
 # Columns of `changes`.
 (
@@ -31,16 +43,23 @@ CAUSES = ("event", "time", "refund", "policy")
 
 
 class State(NamedTuple):
-    """The users of a shard; `rows` and `rows_f` are one memory seen as integers and as floats."""
+    """
+    The users of a shard: those at work have a row, the others rest in a block of the pool, or are not known yet.
 
-    rows: I64  # (users, width)
-    rows_f: F64  # (users, width)
+    `rows` and `rows_f` are one memory seen as integers and as floats, `pool` and `pool_bytes` one as words and bytes.
+    """
+
+    rows: I64  # (places, width)
+    rows_f: F64  # (places, width)
+    vacant: I64  # (places), the first counts[C_VACANT] are those of rows that nobody has
+    place: I64  # (users), of the row; or BLANK; or the inverted place of the block in the pool
     due: I64  # (users), no deadline of the user is earlier
     dirty: NDArray[np.uint8]  # (users), 1 when listed in dirty_rows
     dirty_rows: I64  # (users)
-    pool: I64  # (words), blocks for remembered ids and orders
+    pool: I64  # (words), blocks for remembered ids and orders, and for users at rest
+    pool_bytes: NDArray[np.uint8]
     heap: I64  # (1 + HEAP_CLASSES), first unused word, then a free list for each block size
-    counts: I64  # (6)
+    counts: I64  # (8)
 
 
 class Changes(NamedTuple):

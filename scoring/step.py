@@ -102,7 +102,8 @@ def fate_of(tables, state, events, i, row):
 @borrowing
 def apply_event(tables, state, changes, events, i, r):
     """Apply one message to its user: features, then every ladder in policy order."""
-    row, row_f = state.rows[r], state.rows_f[r]
+    place = state.place[r]
+    row, row_f = state.rows[place], state.rows_f[place]
     event_time_ms, type_number = events.event_time_ms[i], events.type[i]
     is_new = row[FIRST_SEEN] == NONE
     if is_new:
@@ -146,9 +147,10 @@ def apply_event(tables, state, changes, events, i, r):
 def fetch_row(state, r):
     """Have a user's row brought near."""
     width = state.rows.shape[1]
+    first = state.place[r] * width
     for word in range(0, width, LINE_WORDS):
-        prefetch(state.rows, r * width + word)
-    prefetch(state.rows, r * width + width - 1)
+        prefetch(state.rows, first + word)
+    prefetch(state.rows, first + width - 1)
     prefetch(state.due, r)
     prefetch(state.dirty, r)
 
@@ -156,6 +158,10 @@ def fetch_row(state, r):
 @borrowing
 def fetch_ahead(state, events, position):
     """Have brought near what the messages to come will look at: rows first, then what these point to."""
+    if position + 2 * AHEAD < events.order.shape[0]:
+        r = events.row[events.order[position + 2 * AHEAD]]
+        if r >= 0:
+            prefetch(state.place, r)
     if position + AHEAD < events.order.shape[0]:
         r = events.row[events.order[position + AHEAD]]
         if r >= 0:
@@ -163,7 +169,7 @@ def fetch_ahead(state, events, position):
     if position + AHEAD // 2 < events.order.shape[0]:
         r = events.row[events.order[position + AHEAD // 2]]
         if r >= 0:
-            row = state.rows[r]
+            row = state.rows[state.place[r]]
             lines = min(ID_LINES_MAX, row[IDS_COUNT] * ID_WORDS // LINE_WORDS + 1)
             for line in range(lines):
                 prefetch(state.pool, row[IDS_AT] + LINE_WORDS * line)
@@ -188,7 +194,7 @@ def score_events(tables, state, changes, events, start):
         if not has_room(tables, state, changes):
             return position
         r = events.row[i]
-        row = state.rows[r]
+        row = state.rows[state.place[r]]
         if events.offset[i] <= row[OFFSETS + events.topic[i]]:
             events.fate[i] = REPLAYED
             continue
@@ -206,15 +212,16 @@ def score_events(tables, state, changes, events, start):
     return events.order.shape[0]
 
 
-@kernel(INT(TABLES, STATE, CHANGES, INT, INT, INT, INT))
-def fire_deadlines(tables, state, changes, users, start, limit_ms, cause):
-    """Work off every user's deadlines up to a watermark, from user `start`; answer the user it stopped at."""
-    for r in range(start, users):
-        if state.due[r] <= limit_ms:
-            if not has_room(tables, state, changes):
-                return r
-            fire_due(tables, state, changes, r, limit_ms, cause)
-    return users
+@kernel(INT(TABLES, STATE, CHANGES, INT[::1], INT, INT, INT))
+def fire_deadlines(tables, state, changes, rows, start, limit_ms, cause):
+    """Work off the deadlines of these users up to a watermark, from place `start`; answer the place it stopped at."""
+    for n in range(start, rows.shape[0]):
+        if n + AHEAD < rows.shape[0]:
+            fetch_row(state, rows[n + AHEAD])
+        if not has_room(tables, state, changes):
+            return n
+        fire_due(tables, state, changes, rows[n], limit_ms, cause)
+    return rows.shape[0]
 
 
 @kernel(numba.types.void(TABLES, STATE, INT[::1], numba.types.float64[:, ::1]))
@@ -230,7 +237,8 @@ def describe(tables, state, rows, scores):
         if n + AHEAD < rows.shape[0]:
             fetch_row(state, rows[n + AHEAD])
         r = rows[n]
-        row, row_f = state.rows[r], state.rows_f[r]
+        place = state.place[r]
+        row, row_f = state.rows[place], state.rows_f[place]
         due = NEVER
         for ladder in range(ladder_count(tables)):
             if (row[STALE] >> ladder) & 1:
@@ -246,4 +254,5 @@ FLOATS = numba.types.float64[::1]
 @kernel(numba.types.void(TABLES, STATE, INT, INT, INT, FLOATS, FLOATS))
 def explain(tables, state, r, ladder, t_ms, values, points):
     """Write the value and the points of each part of a ladder's score for one user, at a time not before his own."""
-    explain_parts(tables, ladder, state.rows[r], state.rows_f[r], t_ms, values, points)
+    place = state.place[r]
+    explain_parts(tables, ladder, state.rows[place], state.rows_f[place], t_ms, values, points)

@@ -1,29 +1,34 @@
-"""This file keeps a shard's users in memory: ids, rows, variable blocks; everything doubles as needed."""
+"""This file keeps a shard's users in memory, at work or at rest; everything doubles as needed."""
 
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scoring.cold_users import ColdUsers
-from scoring.commit_plan import COLD, NOWHERE, WARM, Homes
+from scoring.commit_plan import COLD, NOWHERE, WARM, Homes, Ranks
 from scoring.erasure import Marker
 from scoring.events import Bytes, Int64s
 from scoring.growing import GrowingWords
 from scoring.row import FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
+from scoring.row_bytes import SLACK
 from scoring.row_codec import (
     fingerprint_of,
     fingerprints_of,
-    measure_rows,
+    fold_rows,
+    open_rows,
     pack_rows,
+    packed_bytes_max,
     place_lists,
-    release_lists,
-    unpack_rows,
+    restore_rows,
+    wipe_lists,
 )
-from scoring.state import C_DIRTY, State, new_heap
+from scoring.state import BLANK, C_DIRTY, C_FREE, C_VACANT, State, new_heap
 from scoring.tables import PolicyTables
 from scoring.user_index import UserIndex
 
 _ROWS_PER_PAGE = 2_000
+_PLACES = 1024
 
 
 class RowMisread(Exception):
@@ -32,7 +37,10 @@ class RowMisread(Exception):
 
 class UserRows:
     """
-    Own the rows of one shard; `state` is what the kernels see and changes when memory grows.
+    Own the users of one shard; `state` is what the kernels see and changes when memory grows.
+
+    A user is known by a number, his row. Only who is at work has one of wide words in memory, which is what the kernels
+    of scoring take for granted; all others rest in a tenth of that.
 
     Attributes:
         committed_rung, committed_seq, committed_home: what the store has.
@@ -44,18 +52,22 @@ class UserRows:
         self.compiled = compiled
         self.index = UserIndex(capacity)
         self._pool = GrowingWords(max(1 << 16, 4 * compiled.pool_words_max))
-        self._words = GrowingWords(capacity * compiled.layout.width)
-        rows = self._words.words.reshape(capacity, -1)
+        self._words = GrowingWords(_PLACES * compiled.layout.width)
+        rows = self._words.words.reshape(_PLACES, -1)
         self.state = State(
             rows=rows,
             rows_f=rows.view(np.float64),
+            vacant=np.arange(_PLACES)[::-1].copy(),
+            place=np.full(capacity, BLANK, np.int64),
             due=np.full(capacity, NEVER, np.int64),
             dirty=np.zeros(capacity, np.uint8),
             dirty_rows=np.zeros(capacity, np.int64),
             pool=self._pool.words,
+            pool_bytes=self._pool.words.view(np.uint8),
             heap=new_heap(),
-            counts=np.zeros(6, np.int64),
+            counts=np.zeros(8, np.int64),
         )
+        self.state.counts[C_VACANT] = _PLACES
         self.committed_rung = np.full((capacity, len(compiled.policy.ladders)), -1, np.int8)
         self.committed_seq = np.full(capacity, -1, np.int64)
         self.committed_home = np.full(capacity, NOWHERE, np.int8)
@@ -67,38 +79,81 @@ class UserRows:
         return len(self.index)
 
     def rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
-        """Find or add the row of each message whose fate is 0; -1 for the others."""
-        known = len(self)
-        rows = self.index.rows_of(source, start, fate)
-        self._fit(known)
+        """Find or add the row of each message whose fate is 0, -1 for the others; put them all to work."""
+        rows = self._rows_of(source, start, fate)
+        self.put_to_work(rows)
         return rows
 
     def row_of(self, user_id: bytes) -> int:
-        """Find or add one user."""
-        known = len(self)
-        row = self.index.row_of(user_id)
-        self._fit(known)
-        return row
+        """Find or add one user, and put him to work."""
+        return int(self.rows_of(*_joined([user_id]), np.zeros(1, np.int8))[0])
+
+    def put_to_work(self, rows: Int64s) -> None:
+        """Have wide rows for these users; -1 is nobody."""
+        position, room = 0, self.compiled.pool_words_max
+        while True:
+            position = open_rows(self.state, rows, position, self.compiled.blank_row, room)
+            if position == rows.shape[0]:
+                return
+            self._reserve(room)
+            if not self.state.counts[C_VACANT]:
+                self._grow_places()
+
+    def lay_to_rest(self, rows: Int64s) -> None:
+        """Fold these users, who are at work and whom the store has as they are here."""
+        for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
+            page = rows[first : first + _ROWS_PER_PAGE]
+            self._reserve(packed_bytes_max(self.state, page) // 4 + 16 * page.shape[0])
+            fold_rows(self.compiled.tables, self.state, page, self.compiled.blank_row)
+
+    def is_roomy(self, at_least: int) -> bool:
+        """Tell whether most of the memory taken is not used any more, and is that of twice so many wide rows."""
+        state, width = self.state, self.compiled.layout.width
+        unused = state.counts[C_VACANT] * width + state.counts[C_FREE]
+        return bool(unused > max(2 * at_least * width, (state.rows.size + state.heap[0]) // 2))
+
+    @property
+    def at_work(self) -> NDArray[np.bool_]:
+        """Tell of each user whether he has a wide row."""
+        return self.state.place[: len(self)] >= 0
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Tell of each user whether he has an applied event."""
+        place = self.state.place[: len(self)]
+        seen = place < BLANK
+        seen[place >= 0] = self.state.rows[place[place >= 0], FIRST_SEEN] != NONE
+        return seen
 
     def exists(self, row: int) -> bool:
         """Tell whether the user of a row has an applied event."""
-        return bool(self.state.rows[row, FIRST_SEEN] != NONE)
+        place = self.state.place[row]
+        return bool(place < BLANK or (place > BLANK and self.state.rows[place, FIRST_SEEN] != NONE))
+
+    def own(self, row: int) -> Int64s:
+        """Answer the words of a user at work, to read and to write."""
+        return self.state.rows[self.state.place[row]]
+
+    def words(self, rows: Int64s) -> Int64s:
+        """Answer the words of users at work, copied."""
+        return self.state.rows[self.state.place[rows]]
 
     def grow_pool(self) -> None:
-        """Double the room for remembered ids and orders."""
-        self.state = self.state._replace(pool=self._pool.double())
+        """Double the room for remembered ids, orders, and users at rest."""
+        pool = self._pool.double()
+        self.state = self.state._replace(pool=pool, pool_bytes=pool.view(np.uint8))
 
-    def ranks(self, rows: Int64s | slice) -> Int64s:
-        """Answer (rows, ladders) present rungs."""
+    def ranks(self, rows: Int64s) -> Int64s:
+        """Answer (rows, ladders) present rungs of users at work."""
         at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
-        return self.state.rows[rows, at + RUNG : at + LADDER_WORDS * ladders : LADDER_WORDS]
+        return self.state.rows[self.state.place[rows], at + RUNG : at + LADDER_WORDS * ladders : LADDER_WORDS]
 
     def homes(self, rows: Int64s) -> Homes:
         """Answer where the store is to have rows whose next falls are exact: COLD without any."""
         at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
         if not ladders:  # Then nothing counts who is away.
             return np.full(rows.shape[0], WARM, np.int8)
-        falls_at = self.state.rows[rows, at + FALLS_AT : at + LADDER_WORDS * ladders : LADDER_WORDS]
+        falls_at = self.words(rows)[:, at + FALLS_AT : at + LADDER_WORDS * ladders : LADDER_WORDS]
         return np.where((falls_at == NEVER).all(axis=1), COLD, WARM).astype(np.int8)
 
     def count_cold(self) -> None:
@@ -110,8 +165,10 @@ class UserRows:
     def rung_counts(self) -> list[list[int]]:
         """Count the users on each rung of each ladder, also those who are in the store alone."""
         here = slice(0, len(self))
-        present = self.ranks(here)[self.state.rows[here, FIRST_SEEN] != NONE]
-        return self.cold.standing(present, self.committed_rung[here][self.committed_home[here] == COLD])
+        present, working = self.committed_rung[here].copy(), np.flatnonzero(self.at_work)
+        present[working] = self.ranks(working)
+        is_cold = self.committed_home[here] == COLD
+        return self.cold.standing(present[self.seen], self.committed_rung[here][is_cold])
 
     def take_dirty(self) -> Int64s:
         """Answer the users changed since the last call."""
@@ -121,18 +178,17 @@ class UserRows:
         self.state.counts[C_DIRTY] = 0
         return rows
 
-    def pack(self, rows: Int64s, *, packed: bool = True) -> tuple[Bytes, Int64s]:
-        """Join rows, to store them packed or to move them as they are; row n is bytes[start[n]:start[n + 1]]."""
+    def pack(self, rows: Int64s) -> tuple[Bytes, Int64s]:
+        """Join rows as they are stored; row n is bytes[start[n]:start[n + 1]]."""
         compiled, start = self.compiled, np.empty(rows.shape[0] + 1, np.int64)
-        measure_rows(compiled.tables, self.state, rows, packed, compiled.blank_row, start)
-        stored = np.empty(int(start[-1]), np.int64)
+        stored = np.empty(packed_bytes_max(self.state, rows), np.uint8)
         fingerprint = compiled.layout.fingerprint
-        pack_rows(self.state, rows, packed, compiled.blank_row, fingerprint, start, stored)
-        return stored.view(np.uint8), start * 8
+        pack_rows(compiled.tables, self.state, rows, compiled.blank_row, fingerprint, stored, start)
+        return stored, start
 
     def restore(self, user_ids: Sequence[bytes], stored: Sequence[bytes], home: int = WARM) -> None:
         """
-        Take stored rows back into memory.
+        Take stored rows back into memory; whoever is not at work is left at rest.
 
         Args:
             home: where the store has them.
@@ -147,18 +203,18 @@ class UserRows:
             raise RowMisread(
                 f"row of user {user_ids[one]!r} has layout {fingerprint_of(stored[one]):x}, not {expected:x}"
             )
-        rows = self.rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
-        self._unpack(rows, joined, start)
-        self.committed_rung[rows] = self.ranks(rows)
+        rows = self._rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
+        self.committed_rung[rows] = self._restore(rows, joined, start)
         self.committed_home[rows] = home
 
     def kept(self, rows: Int64s) -> "UserRows":
-        """Answer these users alone, in this order, in memory of their own size."""
+        """Answer these users alone, in this order, at work or at rest as they are here, in memory of their own size."""
         fresh = UserRows(self.compiled, max(1024, 1 << (rows.shape[0] - 1).bit_length()))
         for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
             page = rows[first : first + _ROWS_PER_PAGE]
-            to = fresh.rows_of(*self.index.spans(page), np.zeros(page.shape[0], np.int8))
-            fresh._unpack(to, *self.pack(page, packed=False))
+            to = fresh._rows_of(*self.index.spans(page), np.zeros(page.shape[0], np.int8))
+            fresh._restore(to, *self.pack(page))
+            fresh.put_to_work(to[self.state.place[page] >= 0])
         here = slice(0, rows.shape[0])
         fresh.state.due[here], fresh.state.dirty[here] = self.state.due[rows], self.state.dirty[rows]
         dirty = np.flatnonzero(fresh.state.dirty[here])
@@ -172,46 +228,56 @@ class UserRows:
         return fresh
 
     def remember(self, row: int, ids: Int64s, orders: Int64s) -> None:
-        """Give a user his remembered ids and orders, flat as they are stored."""
+        """Give a user at work his remembered ids and orders, flat as the pool has them."""
         self._reserve(2 * (ids.shape[0] + orders.shape[0]) + 64)
         place_lists(self.state, row, ids, orders)
 
     def forget(self, row: int, marker: Marker) -> None:
-        """Make a user one who has not been seen, but for what an erasure keeps."""
-        release_lists(self.state, row)
+        """Make a user at work one who has not been seen, but for what an erasure keeps."""
+        wipe_lists(self.state, row)
         fresh = self.compiled.blank_row.copy()
         fresh[SEQ] = marker.seq
         fresh[OFFSETS : OFFSETS + self.compiled.layout.topics] = marker.offsets
-        self.state.rows[row] = fresh
+        self.own(row)[:] = fresh
         self.state.due[row] = NEVER
         self.committed_rung[row] = -1
         self.committed_seq[row] = -1
         self.committed_home[row] = NOWHERE
 
-    def _unpack(self, rows: Int64s, stored: Bytes, start: Int64s) -> None:
-        self._reserve(stored.shape[0] // 4 + 64 * rows.shape[0])
-        words, blank = stored.view(np.int64), self.compiled.blank_row
-        unpack_rows(self.compiled.tables, self.state, rows, blank, start // 8, words)
+    def _rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
+        rows = self.index.rows_of(source, start, fate)
+        if self.index.capacity > self.state.place.shape[0]:
+            self._grow(self.index.capacity)
+        return rows
+
+    def _restore(self, rows: Int64s, stored: Bytes, start: Int64s) -> Ranks:
+        """Take joined rows, with room for SLACK behind them; answer the rungs."""
+        self._reserve(stored.shape[0] + 64 * rows.shape[0])
+        compiled = self.compiled
+        rungs = np.empty((rows.shape[0], len(compiled.policy.ladders)), np.int8)
+        restore_rows(compiled.tables, self.state, rows, compiled.blank_row, stored, start, rungs)
+        return rungs
 
     def _reserve(self, words: int) -> None:
         while self.state.pool.shape[0] - self.state.heap[0] < words:
             self.grow_pool()
 
-    def _fit(self, known: int) -> None:
-        """Have a blank row for everybody whom the index has learned of behind so many."""
-        if self.index.capacity > self.state.rows.shape[0]:
-            self._grow(self.index.capacity)
-        self.state.rows[known : len(self)] = self.compiled.blank_row
+    def _grow_places(self) -> None:
+        """Double the wide rows; each stays where it is."""
+        state, width = self.state, self.compiled.layout.width
+        count, vacant = state.rows.shape[0], int(state.counts[C_VACANT])
+        rows = self._words.double().reshape(-1, width)
+        fresh = np.arange(count, rows.shape[0])[::-1]
+        free = np.concatenate((fresh, state.vacant[:vacant], np.zeros(count - vacant, np.int64)))
+        self.state = state._replace(rows=rows, rows_f=rows.view(np.float64), vacant=free)
+        state.counts[C_VACANT] += count
 
     def _grow(self, capacity: int) -> None:
-        state, width = self.state, self.compiled.layout.width
-        while self._words.words.shape[0] < capacity * width:
-            self._words.double()
-        rows = self._words.words.reshape(-1, width)
-        extra = rows.shape[0] - state.rows.shape[0]
+        """Have room for so many users in all columns."""
+        state = self.state
+        extra = capacity - state.place.shape[0]
         self.state = state._replace(
-            rows=rows,
-            rows_f=rows.view(np.float64),
+            place=np.concatenate((state.place, np.full(extra, BLANK, np.int64))),
             due=np.concatenate((state.due, np.full(extra, NEVER, np.int64))),
             dirty=np.concatenate((state.dirty, np.zeros(extra, np.uint8))),
             dirty_rows=np.concatenate((state.dirty_rows, np.zeros(extra, np.int64))),
@@ -226,4 +292,4 @@ class UserRows:
 def _joined(pieces: Sequence[bytes]) -> tuple[Bytes, Int64s]:
     start = np.zeros(len(pieces) + 1, np.int64)
     np.cumsum(np.fromiter(map(len, pieces), np.int64, len(pieces)), out=start[1:])
-    return np.frombuffer(b"".join(pieces), np.uint8).copy(), start
+    return np.frombuffer(b"".join((*pieces, bytes(SLACK))), np.uint8).copy(), start

@@ -35,7 +35,9 @@ def no_offset_check() -> None:
 
     def forgetful(self: Shard, user_ids: Any, rows: Any, home: int = WARM) -> None:
         restore(self, user_ids, rows, home)
-        self.users.state.rows[: len(self.users), OFFSETS] = NO_OFFSET
+        everybody = np.arange(len(self.users))
+        self.users.put_to_work(everybody)
+        self.users.state.rows[self.users.state.place[everybody], OFFSETS] = NO_OFFSET
 
     Shard.restore = forgetful  # type: ignore[method-assign]
 

@@ -5,12 +5,13 @@ import pytest
 import redis
 
 from scoring.policy import Policy
-from scoring.row import OFFSETS, layout_of
+from scoring.row import OFFSETS
+from scoring.tables import compile_policy
+from scoring.user_rows import UserRows
 from tests.integration.bench import Bench
 from tests.integration.outcome import assert_same, expected, story
 from tests.integration.worker_process import WorkerProcess
 
-MASK_BITS = 64
 NO_OFFSET = -1
 
 
@@ -26,20 +27,18 @@ def rewind(bench: Bench) -> None:
 
 
 def forget_offsets(store: redis.Redis, prefix: str, partitions: int, policy: Policy) -> None:
-    """
-    Take the check away: no row knows any more how far it was read for.
-
-    Behind its fingerprint a packed row has a bit for each word that it tells, and then those words.
-    """
-    masks = -(-layout_of(policy, topics=1).width // MASK_BITS)
+    """ """
+    compiled = compile_policy(policy, topics=1, allowed_lateness_ms=0)
     for partition in range(partitions):
         rows = f"{prefix}:shard:{{{partition:02d}}}:rows"
         for user_id, stored in store.hgetall(rows).items():
-            words = np.frombuffer(stored, np.int64).copy()
-            told = int(words[1])
-            assert told >> OFFSETS & 1
-            words[1 + masks + (told & (1 << OFFSETS) - 1).bit_count()] = NO_OFFSET
-            store.hset(rows, user_id, words.tobytes())
+            users = UserRows(compiled)
+            users.restore([user_id], [stored])
+            row = users.row_of(user_id)
+            assert users.own(row)[OFFSETS] != NO_OFFSET
+            users.own(row)[OFFSETS] = NO_OFFSET
+            packed, start = users.pack(np.array([row]))
+            store.hset(rows, user_id, packed[: start[1]].tobytes())
 
 
 def score_twice(bench: Bench, spoilt: Policy | None) -> None:

@@ -1,5 +1,7 @@
 """Users who fall silent leave memory and come back. This file shows that nobody can tell from what comes out."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import event, given, settings
@@ -7,7 +9,17 @@ from hypothesis import strategies as st
 
 from scoring.commit_plan import COLD, WARM
 from scoring.policy import Policy
-from scoring.row import FIRST_SEEN, NONE
+from scoring.row import (
+    ID_WORDS,
+    IDS_AT,
+    IDS_CAP,
+    IDS_COUNT,
+    NEWEST,
+    ORDER_WORDS,
+    ORDERS_AT,
+    ORDERS_CAP,
+    ORDERS_COUNT,
+)
 from scoring.row_codec import fingerprint_of
 from scoring.user_rows import RowMisread, UserRows
 from tests.property.test_shard_equals_reference import (
@@ -29,14 +41,13 @@ def assert_counted(worker: Worker) -> None:
     everybody, away = UserRows(worker.compiled), len(store.cold)
     for home, rows in ((COLD, store.cold), (WARM, store.rows)):
         everybody.restore(list(rows), list(rows.values()), home)
-    present = everybody.ranks(slice(0, len(everybody)))
+    present = everybody.committed_rung[: len(everybody)]
     assert users.rung_counts() == counted(worker.compiled.policy, present)
     if away:
         assert store.cold_count is not None
         assert store.cold_count.rungs == counted(worker.compiled.policy, present[:away])
     assert users.cold.away == away - int((users.committed_home[: len(users)] == COLD).sum())
-    seen = users.state.rows[: len(users), FIRST_SEEN] != NONE
-    assert int(seen.sum()) + users.cold.away == len(everybody)
+    assert int(users.seen.sum()) + users.cold.away == len(everybody)
 
 
 def counted(policy: Policy, ranks: np.ndarray) -> list[list[int]]:
@@ -73,38 +84,94 @@ def test_cold_users__leave_and_come_back_unnoticed(
     assert_counted(worker)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
 @given(policies(), shard_limits(), st.data())
-def test_cold_rows__are_packed_without_loss(
+def test_rows__rest_and_are_stored_without_loss(
     policy: Policy, limits: dict[str, int], data: st.DataObject
 ) -> None:
-    """Any words come back, packed or not, with what the user is remembered by; a row of another layout does not."""
+    """Any words come back, from rest and from the store, with what the user is remembered by."""
     compiled = compiled_tables(policy, limits)
-    users, again = UserRows(compiled), UserRows(compiled)
-    width = users.state.rows.shape[1]
-    words = st.one_of(
-        st.just(None), st.sampled_from([0, -1, INT64.min, INT64.max]), st.integers(INT64.min, INT64.max)
-    )
-    names = [b"u%d" % n for n in range(data.draw(st.integers(1, 4)))]
+    users = UserRows(compiled)
+    names = [b"u%d" % n for n in range(data.draw(st.integers(1, 6)))]
     rows = np.array([users.row_of(name) for name in names])
     for row in rows:
-        own = users.state.rows[row]
-        for word, drawn in enumerate(data.draw(st.lists(words, min_size=width, max_size=width))):
-            own[word] = own[word] if drawn is None else drawn
-        own[7:13] = 0
-        own[1] = data.draw(st.integers(0, 1 << 40))
-        ids = [(n, int(own[1])) for n in range(data.draw(st.integers(0, 9)))]
-        orders = data.draw(st.lists(st.tuples(*[st.integers(0, 99)] * 5), max_size=3))
-        users.remember(row, np.array(ids, np.int64).ravel(), np.array(orders, np.int64).ravel())
-    stored = []
-    for row in rows:  # Some packed and some not, as in a store that an earlier version has written.
-        one, _ = users.pack(np.array([row]), packed=data.draw(st.booleans()))
-        stored.append(one.tobytes())
-    assert {fingerprint_of(row) for row in stored} == {users.compiled.layout.fingerprint}
-    misread = bytearray(stored[-1])
-    misread[3] ^= 1
-    with pytest.raises(RowMisread, match=repr(names[-1])):
-        UserRows(compiled).restore(names, [*stored[:-1], bytes(misread)])
+        draw_user(users, row, limits["allowed_lateness_ms"], data)
+    before = [told(users, row) for row in rows]
+    stored = pieces(*users.pack(rows))
+
+    users.lay_to_rest(data.draw(some_of(rows)))
+    assert pieces(*users.pack(rows)) == stored
+    users = users.kept(rows)
+    assert pieces(*users.pack(rows)) == stored
+    users.put_to_work(np.array([*data.draw(some_of(rows)), -1, *rows, *rows]))
+    assert [told(users, row) for row in rows] == before
+
+    again = UserRows(compiled)
+    for met in data.draw(some_of(rows)):  # At work, as those who come back are.
+        again.row_of(names[met])
     again.restore(names, stored)
-    for one, other in zip(users.pack(rows, packed=False), again.pack(rows, packed=False), strict=True):
-        assert np.array_equal(one, other)
+    found = np.array([again.row_of(name) for name in names])
+    assert [told(again, row) for row in found] == before
+    assert again.committed_rung[found].tolist() == users.ranks(rows).astype(np.int8).tolist()
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=SLOW)
+@given(policies(), shard_limits(), st.data())
+def test_restore__refuses_a_row_of_another_layout(
+    policy: Policy, limits: dict[str, int], data: st.DataObject
+) -> None:
+    """One wrong fingerprint among many rows is found, and named."""
+    users = UserRows(compiled_tables(policy, limits))
+    names = [b"u%d" % n for n in range(data.draw(st.integers(1, 4)))]
+    stored = pieces(*users.pack(np.array([users.row_of(name) for name in names])))
+    assert {fingerprint_of(row) for row in stored} == {users.compiled.layout.fingerprint}
+    one = data.draw(st.integers(0, len(names) - 1))
+    misread = bytearray(stored[one])
+    misread[data.draw(st.integers(0, 7))] ^= 1 << data.draw(st.integers(0, 7))
+    stored[one] = bytes(misread)
+    with pytest.raises(RowMisread, match=repr(names[one])):
+        UserRows(users.compiled).restore(names, stored)
+
+
+def draw_user(users: UserRows, row: int, lateness_ms: int, data: st.DataObject) -> None:
+    """Write any words; half of them as in a blank row, many small, or times near the user's newest event."""
+    own, newest_ms = users.own(row), data.draw(st.integers(0, 1 << 41))
+    words = st.one_of(
+        st.none(),
+        st.none(),
+        st.sampled_from([0, -1, INT64.min, INT64.max]),
+        st.integers(-200, 200),
+        st.integers(newest_ms - 10**10, newest_ms + 10**10),
+        st.integers(INT64.min, INT64.max),
+    )
+    for word, drawn in enumerate(data.draw(st.lists(words, min_size=own.size, max_size=own.size))):
+        own[word] = own[word] if drawn is None else drawn
+    own[IDS_AT : ORDERS_COUNT + 1] = 0
+    own[NEWEST] = newest_ms
+    hashes = st.integers(INT64.min, INT64.max)
+    times = st.integers(newest_ms - lateness_ms, newest_ms) | st.integers(newest_ms, INT64.max)
+    ids = data.draw(st.lists(st.tuples(hashes, times), max_size=300))
+    orders = data.draw(st.lists(st.tuples(hashes, words, words, words, words), max_size=9))
+    flat = [0 if word is None else word for order in orders for word in order]
+    users.remember(row, np.array(ids, np.int64).ravel(), np.array(flat, np.int64))
+
+
+def told(users: UserRows, row: int) -> list[list[int]]:
+    """Answer the words of a user at work but for addresses, and what he is remembered by."""
+    own, pool = users.own(row), users.state.pool
+    ids = pool[own[IDS_AT] :][: ID_WORDS * own[IDS_COUNT]]
+    orders = pool[own[ORDERS_AT] :][: ORDER_WORDS * own[ORDERS_COUNT]]
+    words = np.delete(own, [IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP])
+    return [words.tolist(), ids.tolist(), orders.tolist()]
+
+
+def pieces(joined: np.ndarray, start: np.ndarray) -> list[bytes]:
+    """Cut joined rows."""
+    return [joined[first:last].tobytes() for first, last in pairwise(start.tolist())]
+
+
+def some_of(rows: np.ndarray) -> st.SearchStrategy[np.ndarray]:
+    """Draw some of these rows, each once, in any order."""
+    return st.permutations(rows.tolist()).flatmap(
+        lambda all_of: st.integers(0, len(all_of)).map(lambda count: np.array(all_of[:count], np.int64))
+    )

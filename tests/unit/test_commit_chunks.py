@@ -102,16 +102,6 @@ def test_chunks__count_cold_users_as_if_each_were_cut_alone() -> None:
     assert set(recounted) == {True, False}
 
 
-def test_chunks__have_packed_rows() -> None:
-    """Whom time can change, and whom it cannot: a row is stored without the words that are as in a blank one."""
-    for plan in plans(CHUNK_USERS):
-        for chunk in plan.chunks:
-            for row in pieces(chunk.row_bytes, chunk.row_start):
-                assert np.frombuffer(row, np.int64)[0] < 0, (
-                    "a packed row begins with its fingerprint inverted"
-                )
-
-
 @pytest.mark.parametrize(
     ("users", "chunk_users"), [(0, 25), (5_000, 25), (10_000, 50), (20_000, 100), (10**6, 100)]
 )

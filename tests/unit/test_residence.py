@@ -1,4 +1,4 @@
-"""Who leaves memory, and when it is worth it: a shard under a policy that nobody ever falls by."""
+"""Who leaves memory, who rests in it, and when that is worth it: under one policy nobody ever falls, under one all do."""
 
 import numpy as np
 import pytest
@@ -22,12 +22,25 @@ features: {visits: {kind: total, events: [visit]}}
 scores: {loyalty: {parts: {visits: [[0, 0], [10, 10]]}}}
 ladders: {loyalty: {score: loyalty, margin: 0, rungs: [{name: none}, {name: some, enter_at: 1}]}}
 """
+FICKLE = POLICY.replace("kind: total, events: [visit]", "kind: decayed, half_life: 1d, weights: {visit: 2}")
+DAY_MS = 86_400_000
+
+
+def shard_under(policy: str) -> Shard:
+    """Make a shard of one topic."""
+    return Shard(compile_policy(parse_policy(yaml.safe_load(policy), "test"), 1, 1_000, 8), 0, ("in",), 0)
 
 
 @pytest.fixture
 def shard() -> Shard:
-    """Make a shard of one topic."""
-    return Shard(compile_policy(parse_policy(yaml.safe_load(POLICY), "test"), 1, 1_000, 8), 0, ("in",), 0)
+    """Make a shard whose users are cold from their first visit on."""
+    return shard_under(POLICY)
+
+
+@pytest.fixture
+def fickle() -> Shard:
+    """Make a shard whose users fall one day after a visit."""
+    return shard_under(FICKLE)
 
 
 def visit(shard: Shard, first: int, count: int, offset: int, *, commit: bool = True) -> None:
@@ -80,3 +93,55 @@ def test_meet__asks_only_for_who_may_be_away(shard: Shard) -> None:
     assert shard.let_go() == WAVE + 1
     assert shard.meet([b"u1", b"newer", b"u1"]) == [b"u1", b"newer"]
     assert shard.meet([b"u1"]) == []
+
+
+def test_let_go__lays_to_rest_whom_nobody_hears_of(fickle: Shard) -> None:
+    """Users stay as they are over a look after their last message, then rest, and work again at the next one."""
+    visit(fickle, 0, WAVE, 0)
+    fickle.let_go()
+    assert fickle.users.at_work.all()
+    fickle.let_go()
+    assert not fickle.users.at_work.any()
+    assert fickle.users.rung_counts() == [[0, WAVE]]
+    visit(fickle, 5, 10, WAVE)
+    assert np.flatnonzero(fickle.users.at_work).tolist() == list(range(5, 15))
+
+
+def test_let_go__leaves_at_work_who_is_to_be_stored(fickle: Shard) -> None:
+    """What the store has not yet is not folded, however quiet its user."""
+    visit(fickle, 0, WAVE, 0, commit=False)
+    fickle.let_go()
+    fickle.let_go()
+    assert fickle.users.at_work.all()
+
+
+def test_let_go__does_not_move_a_handful(fickle: Shard) -> None:
+    """Few users at work, or few quiet ones among many, stay where they are."""
+    visit(fickle, 0, LEAVING_MIN - 1, 0)
+    for _ in range(3):
+        fickle.let_go()
+    assert fickle.users.at_work.all()
+    visit(fickle, LEAVING_MIN, 5 * LEAVING_MIN, LEAVING_MIN)
+    fickle.let_go()
+    assert fickle.users.at_work.all()
+
+
+def test_fire__finds_those_at_rest(fickle: Shard) -> None:
+    """A deadline moves whoever rests, as it moves the others."""
+    visit(fickle, 0, WAVE, 0)
+    fickle.let_go()
+    fickle.let_go()
+    visit(fickle, 0, 10, WAVE)
+    fickle.fire(NOW_MS + 3 * DAY_MS)
+    assert fickle.users.rung_counts() == [[WAVE, 0]]
+    assert fickle.counters.deadlines_fired == WAVE
+
+
+def test_let_go__gives_memory_back(fickle: Shard) -> None:
+    """What a rush of users took is not kept when they rest."""
+    visit(fickle, 0, 20 * WAVE, 0)
+    rows = fickle.users.state.rows.shape[0]
+    fickle.let_go()
+    fickle.let_go()
+    assert fickle.users.rung_counts() == [[0, 20 * WAVE]]
+    assert fickle.users.state.rows.shape[0] * 8 < rows

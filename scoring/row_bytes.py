@@ -1,0 +1,187 @@
+"""
+This file holds the bytes of a row at rest, in the store and in memory: a user has few words, and most are small.
+
+First a bit for each word that differs from a blank row's, then those words, then remembered ids and orders. Words
+come in pairs behind a byte with four bits for each: how many bytes of the word follow; or CODE_NEAR and how many of
+its distance from a time, since most words are times: from the user's newest event, behind a remembered id from the
+time of that one. A hash stands as it is, in 8 bytes. Numbers are little-endian and signed. Whoever writes or reads here
+has SLACK more bytes behind the end.
+"""
+
+import numpy as np
+
+from scoring.bits import leading_zeros, trailing_zeros
+from scoring.borrowing import borrowing
+from scoring.memory import allocate, class_words, copy_words, size_class
+from scoring.row import (
+    ID_WORDS,
+    IDS_AT,
+    IDS_CAP,
+    IDS_COUNT,
+    NEWEST,
+    ORDER_WORDS,
+    ORDERS_AT,
+    ORDERS_CAP,
+    ORDERS_COUNT,
+)
+
+SLACK = 8
+ADDRESSES = 1 << IDS_AT | 1 << IDS_CAP | 1 << ORDERS_AT | 1 << ORDERS_CAP
+CODE_NEAR, NEAR_BYTES_MAX = 9, 6
+PLAIN_BYTES, WORD_BYTES = (
+    8,
+    9,
+)  # A hash takes so many, and another word no more than this, its share of the code too.
+
+
+@borrowing
+def mask_bytes(row):
+    """Answer how many bytes hold one bit for each word of a row."""
+    return (row.shape[0] + 7) // 8
+
+
+@borrowing
+def bytes_max(row):
+    """Answer how many bytes a row takes at rest at most, the slack among them."""
+    ids, orders = (PLAIN_BYTES + WORD_BYTES) * row[IDS_COUNT], WORD_BYTES * ORDER_WORDS * row[ORDERS_COUNT]
+    return mask_bytes(row) + WORD_BYTES * row.shape[0] + ids + orders + SLACK
+
+
+@borrowing
+def signed_bytes(word):
+    """Answer how many bytes a signed number needs; 0 for 0."""
+    return ((72 - leading_zeros(word ^ (word >> 63))) >> 3) - (word == 0)
+
+
+@borrowing
+def put_plain(out, at, word):
+    """Write 8 bytes; answer where they end."""
+    here = np.uintp(at)
+    for n in range(8):
+        out[here + np.uintp(n)] = np.uint8((word >> (8 * n)) & 255)
+    return at + 8
+
+
+@borrowing
+def plain(source, at):
+    """Read 8 bytes."""
+    here, word = np.uintp(at), np.int64(0)
+    for n in range(8):
+        word |= np.int64(source[here + np.uintp(n)]) << (8 * n)
+    return word
+
+
+@borrowing
+def put_word(out, at, pair, word, near_ms):
+    """Write a word; `pair` is where the first of two has its code, or -1. Answer where to go on, and the next pair."""
+    size = signed_bytes(word)
+    code = size
+    near = signed_bytes(word - near_ms)
+    if near < size and near <= NEAR_BYTES_MAX:
+        word, size, code = word - near_ms, near, CODE_NEAR + near
+    if pair >= 0:
+        out[pair] |= np.uint8(code << 4)
+        put_plain(out, at, word)
+        return at + size, np.int64(-1)
+    out[at] = np.uint8(code)
+    put_plain(out, at + 1, word)
+    return at + 1 + size, at
+
+
+@borrowing
+def word_at(source, at, pair, near_ms):
+    """Read a word; answer it, where to go on, and the next pair."""
+    if pair >= 0:
+        code, next_pair = np.int64(source[pair]) >> 4, np.int64(-1)
+    else:
+        code, next_pair = np.int64(source[at]) & 15, at
+        at += 1
+    size = code - CODE_NEAR if code >= CODE_NEAR else code
+    word = np.int64(0)
+    if size:
+        unused = 64 - 8 * size
+        word = (plain(source, at) << unused) >> unused
+    if code >= CODE_NEAR:
+        word += near_ms
+    return word, at + size, next_pair
+
+
+@borrowing
+def told_words(row, blank, first):
+    """Answer a bit for each of 64 words that differs from a blank row's; addresses mean nothing outside."""
+    told, words = np.int64(0), min(64, row.shape[0] - first)
+    for n in range(words):
+        told |= np.int64(row[first + n] != blank[first + n]) << np.int64(n)
+    return told & ~ADDRESSES if first == 0 else told
+
+
+@borrowing
+def put_row(pool, row, blank, out, at):
+    """Write a row and what it remembers; answer where it ends."""
+    pair, mask = np.int64(-1), at
+    at += mask_bytes(row)
+    for first in range(0, row.shape[0], 64):
+        put_plain(out, mask + first // 8, told_words(row, blank, first))
+    for first in range(0, row.shape[0], 64):
+        told = told_words(row, blank, first)
+        while told:
+            word = first + trailing_zeros(told)
+            told &= told - 1
+            at, pair = put_word(out, at, pair, row[word], row[NEWEST] if word > NEWEST else np.int64(0))
+    near_ms = row[NEWEST]
+    for entry in range(row[IDS_COUNT]):
+        an_id = row[IDS_AT] + ID_WORDS * entry
+        at = put_plain(out, at, pool[an_id])
+        at, pair = put_word(out, at, pair, pool[an_id + 1], near_ms)
+        near_ms = pool[an_id + 1]
+    for entry in range(row[ORDERS_COUNT]):
+        order = row[ORDERS_AT] + ORDER_WORDS * entry
+        at = put_plain(out, at, pool[order])
+        for word in range(order + 1, order + ORDER_WORDS):
+            at, pair = put_word(out, at, pair, pool[word], near_ms)
+    return at
+
+
+@borrowing
+def take_words(row, blank, source, at):
+    """Read a row's words, without what it remembers; answer where to go on, and the next pair."""
+    pair, mask, words = np.int64(-1), at, row.shape[0]
+    copy_words(row, 0, blank, 0, words)
+    at += mask_bytes(row)
+    for first in range(0, words, 64):
+        told = plain(source, mask + first // 8)
+        if words - first < 64:
+            told &= (np.int64(1) << np.int64(words - first)) - 1
+        while told:
+            word = first + trailing_zeros(told)
+            told &= told - 1
+            row[word], at, pair = word_at(source, at, pair, row[NEWEST] if word > NEWEST else np.int64(0))
+    return at, pair
+
+
+@borrowing
+def new_block(state, row, at_word, cap_word, words):
+    """Give a remembered list of so many words a block; answer where it begins."""
+    row[at_word] = row[cap_word] = 0
+    if words:
+        row[at_word] = allocate(state, words)
+        row[cap_word] = class_words(size_class(words))
+    return row[at_word]
+
+
+@borrowing
+def take_row(state, row, blank, source, at):
+    """Read a row and what it remembers, into blocks of the pool, which has room for them."""
+    at, pair = take_words(row, blank, source, at)
+    near_ms = row[NEWEST]
+    first = new_block(state, row, IDS_AT, IDS_CAP, ID_WORDS * row[IDS_COUNT])
+    for an_id in range(first, first + ID_WORDS * row[IDS_COUNT], ID_WORDS):
+        state.pool[an_id] = plain(source, at)
+        near_ms, at, pair = word_at(source, at + 8, pair, near_ms)
+        state.pool[an_id + 1] = near_ms
+    first = new_block(state, row, ORDERS_AT, ORDERS_CAP, ORDER_WORDS * row[ORDERS_COUNT])
+    for order in range(first, first + ORDER_WORDS * row[ORDERS_COUNT], ORDER_WORDS):
+        state.pool[order] = plain(source, at)
+        at += 8
+        for word in range(order + 1, order + ORDER_WORDS):
+            state.pool[word], at, pair = word_at(source, at, pair, near_ms)
