@@ -180,6 +180,11 @@ class UserRows:
 
     def pack(self, rows: Int64s) -> tuple[Bytes, Int64s]:
         """Join rows as they are stored; row n is bytes[start[n]:start[n + 1]]."""
+        stored, start = self._packed(rows)
+        return stored[: int(start[-1])], start
+
+    def _packed(self, rows: Int64s) -> tuple[Bytes, Int64s]:
+        """Join rows, with SLACK and more behind them."""
         compiled, start = self.compiled, np.empty(rows.shape[0] + 1, np.int64)
         stored = np.empty(packed_bytes_max(self.state, rows), np.uint8)
         fingerprint = compiled.layout.fingerprint
@@ -213,7 +218,7 @@ class UserRows:
         for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
             page = rows[first : first + _ROWS_PER_PAGE]
             to = fresh._rows_of(*self.index.spans(page), np.zeros(page.shape[0], np.int8))
-            fresh._restore(to, *self.pack(page))
+            fresh._restore(to, *self._packed(page))
             fresh.put_to_work(to[self.state.place[page] >= 0])
         here = slice(0, rows.shape[0])
         fresh.state.due[here], fresh.state.dirty[here] = self.state.due[rows], self.state.dirty[rows]

@@ -37,8 +37,8 @@ def forget_offsets(store: redis.Redis, prefix: str, partitions: int, policy: Pol
             row = users.row_of(user_id)
             assert users.own(row)[OFFSETS] != NO_OFFSET
             users.own(row)[OFFSETS] = NO_OFFSET
-            packed, start = users.pack(np.array([row]))
-            store.hset(rows, user_id, packed[: start[1]].tobytes())
+            packed, _ = users.pack(np.array([row]))
+            store.hset(rows, user_id, packed.tobytes())
 
 
 def score_twice(bench: Bench, spoilt: Policy | None) -> None:

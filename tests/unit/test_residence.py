@@ -1,4 +1,4 @@
-"""Who leaves memory, who rests in it, and when that is worth it: under one policy nobody ever falls, under one all do."""
+"""Who leaves memory, who rests in it, and when that is worth it: under a policy nobody falls by, and under another."""
 
 import numpy as np
 import pytest
