@@ -108,11 +108,23 @@ def test_let_go__lays_to_rest_whom_nobody_hears_of(fickle: Shard) -> None:
 
 
 def test_let_go__leaves_at_work_who_is_to_be_stored(fickle: Shard) -> None:
-    """What the store has not yet is not folded, however quiet its user."""
-    visit(fickle, 0, WAVE, 0, commit=False)
+    """What the store has not yet, or not as it is, is not folded, however quiet its user."""
+    visit(fickle, 0, WAVE, 0)
+    visit(fickle, 0, WAVE, WAVE, commit=False)
+    visit(fickle, WAVE, WAVE, 2 * WAVE, commit=False)
     fickle.let_go()
     fickle.let_go()
     assert fickle.users.at_work.all()
+
+
+def test_let_go__does_not_take_nobody_for_somebody(fickle: Shard) -> None:
+    """Who was only asked for has no row to rest in, and is not counted."""
+    visit(fickle, 0, WAVE, 0)
+    fickle.meet([b"somebody", b"else"])
+    fickle.let_go()
+    fickle.let_go()
+    assert np.flatnonzero(fickle.users.at_work).tolist() == [WAVE, WAVE + 1]
+    assert int(fickle.users.seen.sum()) == WAVE
 
 
 def test_let_go__does_not_move_a_handful(fickle: Shard) -> None:
