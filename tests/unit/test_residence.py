@@ -8,6 +8,7 @@ from config.policy_file import parse_policy
 from scoring.decoder import Decoder
 from scoring.residence import LEAVING_MIN
 from scoring.shard import Shard
+from scoring.state import C_FREE, C_VACANT
 from scoring.tables import compile_policy
 
 NOW_MS = 1_788_220_800_000
@@ -157,3 +158,17 @@ def test_let_go__gives_memory_back(fickle: Shard) -> None:
     fickle.let_go()
     assert fickle.users.rung_counts() == [[0, 20 * WAVE]]
     assert fickle.users.state.rows.shape[0] * 8 < rows
+
+
+def test_rest__takes_and_gives_back_the_same_memory(fickle: Shard) -> None:
+    """However often users rest and work, they need no more blocks and no more rows than the first time."""
+    for offset in range(0, 9 * WAVE, WAVE):  # Some blocks of ids are larger than the first size.
+        visit(fickle, offset % 300, WAVE - offset % 300, offset)
+    everybody, found = np.arange(len(fickle.users)), []
+    for _ in range(4):
+        fickle.users.lay_to_rest(everybody)
+        fickle.users.put_to_work(everybody)
+        counts = fickle.users.state.counts
+        found.append([int(fickle.users.state.heap[0]), int(counts[C_FREE]), int(counts[C_VACANT])])
+    assert found[1:] == found[:1] * 3
+    assert found[0][2] == fickle.users.state.rows.shape[0] - len(everybody)
