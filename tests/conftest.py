@@ -14,6 +14,9 @@ from flows.dev.embedded import KafkaServer, ValkeyServer, create_topics, start_k
 from sinks.outbox import Kind
 from tests.certificates import IS_REQUIRED, OPENSSL, REDIS, missing_programs
 
+# Their helpers say what was different, too.
+pytest.register_assert_rewrite("tests.integration", "tests.faults")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
 PARTITIONS = 4
