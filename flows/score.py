@@ -24,6 +24,8 @@ ERASE_REQUESTS_MS = 500
 """How often the store is asked for users to be erased, a round trip for each shard."""
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
+LOOKS_MS_MAX = 20
+"""So long scoring waits for looks at one Tick, and for the last of them."""
 Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
@@ -196,13 +198,21 @@ class Score:
             self._measure.looked_up(of, time.monotonic() - started_s)
 
     def _let_go(self) -> None:
-        """Let users leave memory; to be called when the store has everything that was handed over."""
+        """
+        Let users leave memory, or rest there; to be called when the store has everything that was handed over.
+
+        Scoring waits meanwhile: a shard that would make it wait for long has its turn at the next Tick.
+        """
         now_ms = self._clock.monotonic_ms()
-        for held in self._held.values():
-            users = len(held.shard.users)
-            if now_ms - held.looked_ms < LOOK_MS and users < 2 * held.users_then:
-                continue
-            held.settled = held.claim.number
+        due = [
+            held
+            for held in self._held.values()
+            if now_ms - held.looked_ms >= LOOK_MS or len(held.shard.users) >= 2 * held.users_then
+        ]
+        for held in sorted(due, key=lambda one: one.looked_ms):
+            if self._clock.monotonic_ms() - now_ms > LOOKS_MS_MAX:
+                break
+            users, held.settled = len(held.shard.users), held.claim.number
             if gone := held.shard.let_go():
                 log("debug", "users.left", shard=held.claim.partition, users=gone, kept=users - gone)
             held.looked_ms, held.users_then = now_ms, len(held.shard.users)
