@@ -28,10 +28,8 @@ from scoring.row import (
 SLACK = 8
 ADDRESSES = 1 << IDS_AT | 1 << IDS_CAP | 1 << ORDERS_AT | 1 << ORDERS_CAP
 CODE_NEAR, NEAR_BYTES_MAX = 9, 6
-PLAIN_BYTES, WORD_BYTES = (
-    8,
-    9,
-)  # A hash takes so many, and another word no more than this, its share of the code too.
+PLAIN_BYTES, WORD_BYTES = 8, 9
+"""A hash takes so many, another word at most so many with its share of the code."""
 
 
 @borrowing
