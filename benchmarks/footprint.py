@@ -72,7 +72,7 @@ def in_a_worker(policy: Policy, shard: Shard) -> Bytes:
     """Answer bytes of a user at rest by part of the layout, and what he takes besides while he is at work."""
     users, count = shard.users, len(shard.users)
     everybody = np.arange(count)
-    words, wide = users.words(everybody), 8 * users.state.rows.shape[1]
+    words, wide = users.state.rows[users.state.place[everybody]], 8 * users.state.rows.shape[1]
     lists = WORD * (words[:, IDS_CAP] + words[:, ORDERS_CAP]).mean()
     found = at_rest(policy, users, words)
     before = users.state.heap[0] - users.state.counts[C_FREE]

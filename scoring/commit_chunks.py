@@ -9,7 +9,7 @@ import numpy as np
 from scoring.commit_plan import ColdCount, CommitBlock, CommitChunk
 from scoring.events import DeadLetter, Int64s, LadderChange
 from scoring.pending_changes import PendingChanges
-from scoring.row import AS_OF, FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEWEST, ORDERS, SEQ, SINCE, SPEND
+from scoring.row import AS_OF, FALLS_AT, FIRST_SEEN, NEWEST, ORDERS, SEQ, SINCE, SPEND
 from scoring.step import describe
 from scoring.user_rows import UserRows
 
@@ -55,7 +55,7 @@ def chunk_users_of(users: int) -> int:
 
 def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> Int64s:
     """Cut where the next user would cost the store too much; who is written in part costs half of the others."""
-    is_whole = users.committed_seq[rows] != users.words(rows)[:, SEQ]
+    is_whole = users.committed_seq[rows] != users.word(rows, SEQ)
     chunk = (np.cumsum(1 + is_whole) - 1) // (2 * chunk_users)
     return np.append(np.flatnonzero(np.diff(chunk, prepend=-1)), rows.shape[0])
 
@@ -89,33 +89,32 @@ def _everybody(users: UserRows, rows: Int64s, start: Int64s) -> tuple[CommitChun
     user_bytes, user_start = users.index.spans(rows)
     home = users.homes(rows)
     row_bytes, row_start = users.pack(rows)
-    own = users.words(rows)
-    at, end = compiled.layout.ladders_at, compiled.layout.ladders_at + LADDER_WORDS * ladders
     rung = users.ranks(rows).astype(np.int8)
     committed_rung = users.committed_rung[rows]
     users.committed_rung[rows] = rung
     committed_home = users.committed_home[rows]
     users.committed_home[rows] = home
     counts = users.cold.move_in_parts(home, rung, committed_home, committed_rung, start)
-    whole = users.committed_seq[rows] != own[:, SEQ]
-    users.committed_seq[rows] = own[:, SEQ]
+    seq = users.word(rows, SEQ)
+    whole = users.committed_seq[rows] != seq
+    users.committed_seq[rows] = seq
     everybody = CommitChunk(
         user_bytes=user_bytes,
         user_start=user_start,
         row_bytes=row_bytes,
         row_start=row_start,
-        as_of_ms=own[:, AS_OF].copy(),
-        seq=own[:, SEQ].copy(),
+        as_of_ms=users.word(rows, AS_OF),
+        seq=seq,
         whole=whole,
-        first_seen_ms=own[:, FIRST_SEEN].copy(),
-        last_seen_ms=own[:, NEWEST].copy(),
-        orders=own[:, ORDERS].copy(),
-        spend_minor=own[:, SPEND].copy(),
+        first_seen_ms=users.word(rows, FIRST_SEEN),
+        last_seen_ms=users.word(rows, NEWEST),
+        orders=users.word(rows, ORDERS),
+        spend_minor=users.word(rows, SPEND),
         rung=rung,
         committed_rung=committed_rung,
-        since_ms=own[:, at + SINCE : end : LADDER_WORDS].copy(),
+        since_ms=users.ladder_word(rows, SINCE),
         score=score,
-        falls_at_ms=own[:, at + FALLS_AT : end : LADDER_WORDS].copy(),
+        falls_at_ms=users.ladder_word(rows, FALLS_AT),
         home=home,
         committed_home=committed_home,
         cold=None,

@@ -277,7 +277,7 @@ class Shard:
         self._recall_from(first_row)
         if not self.users.cold.away:
             return []
-        return [self.users.index.user(row) for row in range(first_row, len(self.users))]
+        return self.users.index.users_from(first_row)
 
     def _recall_from(self, first_row: int) -> None:
         """Let users who were erased and come back go on where they left."""

@@ -1,5 +1,7 @@
 """This file joins short texts that stand somewhere in longer ones."""
 
+from itertools import pairwise
+
 import numpy as np
 from numba import types
 
@@ -37,3 +39,9 @@ def gathered(spans: TextSpans) -> tuple[Bytes, Int64s]:
     joined = np.empty(int(start[-1]), np.uint8)
     copy_texts(*spans, start[:-1], joined)
     return joined, start
+
+
+def apart(joined: Bytes, start: Int64s) -> list[bytes]:
+    """Answer texts that were joined, one by one; text n is joined[start[n]:start[n + 1]]."""
+    text, ends = joined[start[0] : start[-1]].tobytes(), (start - start[0]).tolist()
+    return [text[begin:end] for begin, end in pairwise(ends)]

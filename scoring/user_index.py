@@ -8,7 +8,7 @@ from scoring.events import Bytes, Int64s, TextSpans
 from scoring.hashing import hash_bytes
 from scoring.jit import kernel
 from scoring.prefetch import prefetch
-from scoring.text_spans import NO_BYTES, gathered
+from scoring.text_spans import NO_BYTES, apart, gathered
 
 EMPTY = -1
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -140,6 +140,10 @@ class UserIndex:
     def user(self, row: int) -> bytes:
         """Answer the id of a row."""
         return self._arena[self._starts[row] : self._starts[row + 1]].tobytes()
+
+    def users_from(self, row: int) -> list[bytes]:
+        """Answer the ids of this row and all behind it."""
+        return apart(self._arena, self._starts[row : len(self) + 1])
 
     def spans(self, rows: Int64s) -> tuple[Bytes, Int64s]:
         """Join the ids of some rows; id n is bytes[start[n]:start[n + 1]]."""

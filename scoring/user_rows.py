@@ -134,9 +134,16 @@ class UserRows:
         """Answer the words of a user at work, to read and to write."""
         return self.state.rows[self.state.place[row]]
 
-    def words(self, rows: Int64s) -> Int64s:
-        """Answer the words of users at work, copied."""
-        return self.state.rows[self.state.place[rows]]
+    def word(self, rows: Int64s, at: int) -> Int64s:
+        """Answer one word of each of these users, who are at work."""
+        return self.state.rows[self.state.place[rows], at]
+
+    def ladder_word(self, rows: Int64s, at: int) -> Int64s:
+        """Answer (rows, ladders) one word of each ladder of these users, who are at work."""
+        first, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
+        return self.state.rows[
+            self.state.place[rows], first + at : first + LADDER_WORDS * ladders : LADDER_WORDS
+        ]
 
     def grow_pool(self) -> None:
         """Double the room for remembered ids, orders, and users at rest."""
@@ -145,16 +152,13 @@ class UserRows:
 
     def ranks(self, rows: Int64s) -> Int64s:
         """Answer (rows, ladders) present rungs of users at work."""
-        at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
-        return self.state.rows[self.state.place[rows], at + RUNG : at + LADDER_WORDS * ladders : LADDER_WORDS]
+        return self.ladder_word(rows, RUNG)
 
     def homes(self, rows: Int64s) -> Homes:
         """Answer where the store is to have rows whose next falls are exact: COLD without any."""
-        at, ladders = self.compiled.layout.ladders_at, len(self.compiled.policy.ladders)
-        if not ladders:  # Then nothing counts who is away.
+        if not self.compiled.policy.ladders:  # Then nothing counts who is away.
             return np.full(rows.shape[0], WARM, np.int8)
-        falls_at = self.words(rows)[:, at + FALLS_AT : at + LADDER_WORDS * ladders : LADDER_WORDS]
-        return np.where((falls_at == NEVER).all(axis=1), COLD, WARM).astype(np.int8)
+        return np.where((self.ladder_word(rows, FALLS_AT) == NEVER).all(axis=1), COLD, WARM).astype(np.int8)
 
     def count_cold(self) -> None:
         """Count the cold users anew, with all of them in memory."""

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitBlock, CommitChunk
 from scoring.policy import Policy
+from scoring.text_spans import apart
 from sinks import block_kernel, keyspace
 from sinks.block_kernel import Columns, Scratch, Words
 from sinks.cold_count import cold_text
@@ -118,8 +119,8 @@ class ProfileEncoder:
         new = (chunk.committed_home == NOWHERE).nonzero()[0]
         if not new.size:
             return ()
-        ids, start = memoryview(chunk.user_bytes), chunk.user_start.tolist()  # type: ignore[arg-type]
-        return tuple(self._keys.user(bytes(ids[start[user] : start[user + 1]])) for user in new.tolist())
+        ids, prefix = apart(chunk.user_bytes, chunk.user_start), self._keys.user_prefix
+        return tuple(prefix + ids[user] for user in new.tolist())
 
     def _columns(self, users: CommitChunk) -> Columns:
         return Columns(
