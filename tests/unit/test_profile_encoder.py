@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scoring.commit_chunks import part
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitBlock, CommitChunk
 from scoring.policy import Ladder, Policy, Rung
 from sinks import keyspace
@@ -327,10 +328,10 @@ def test_encoder__renders_full_chunks_and_reuses_the_room() -> None:
 
 
 def test_encoder__names_the_profiles_of_new_users() -> None:
-    """Users without a committed rung are new; only their keys are answered."""
-    chunk = random_users(6)
-    keys = ProfileEncoder(policy_of(), "tierwise", 7).new_user_keys(chunk_of(chunk, len(LADDERS)))
-    assert keys == (b"tierwise:user:user-0", b"tierwise:user:user-3")
+    """Users without a committed rung are new; only their keys are answered, of a part of a block those in the part."""
+    encoder, chunk = ProfileEncoder(policy_of(), "tierwise", 7), chunk_of(random_users(6), len(LADDERS))
+    assert encoder.new_user_keys(chunk) == (b"tierwise:user:user-0", b"tierwise:user:user-3")
+    assert encoder.new_user_keys(part(chunk, 1, 4, None)) == (b"tierwise:user:user-3",)
 
 
 @pytest.mark.parametrize("rank", [-1, 3])
