@@ -12,6 +12,7 @@ import redis
 
 from flows.dev.child import free_port
 from flows.dev.embedded import start_valkey
+from flows.source import REJOIN_MS
 from tests.conftest import PARTITIONS, make_topics
 from tests.faults.brokers import Broker
 from tests.faults.nursery import Nursery
@@ -25,7 +26,8 @@ DUPLICATES_PER_USER = 1
 """Remembered event ids must not help: they are another line of defence."""
 LINGER_MS = "100"
 """How long a change waits in the producer: long enough that many are on their way at any moment."""
-WAIT_S = 60.0
+WAIT_S = REJOIN_MS / 1_000 + 30.0
+"""A worker that was fenced at last by one that is gone waits for REJOIN_MS before it asks its group anew."""
 CONTROL_WAIT_S = 15.0
 """Workers without a safeguard may never go on."""
 ATTEMPTS_PER_HIT = 10

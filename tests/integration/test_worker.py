@@ -104,6 +104,21 @@ def test_worker__loses_only_the_shard_that_is_taken(bench: Bench) -> None:
     assert not bench.store.exists(f"{bench.prefix}:shard:{{00}}:rows")
 
 
+def test_worker__asks_anew_for_a_shard_that_nobody_has_kept(one_topic: Bench, policy: Policy) -> None:
+    """A worker that lost a shard, which its group still takes for its own, joins again and goes on, nothing twice."""
+    with WorkerProcess(one_topic.settings, program=("tests.integration.quick_to_rejoin",)) as worker:
+        worker.wait_ready()
+        thief = ShardStore(one_topic.valkey.url, one_topic.prefix, one_topic.inputs)
+        thief.claim(0)
+        thief.close()
+        count = one_topic.sender.send(story(events=600, users=100, seed=18))
+        worker.wait_until(lambda: "event=group.rejoined" in worker.log)
+        one_topic.wait_done(worker, count)
+        assert worker.log.count("event=store.fenced") == 1
+        assert worker.stop() == 0
+    assert_same(one_topic.observed(), expected(policy, one_topic.sender))
+
+
 def test_worker__reloads_a_shard_whose_store_went_back(one_topic: Bench, policy: Policy) -> None:
     """When a shard's keys are put back to an earlier state, the worker reads on from there, nothing twice."""
     shop = story(events=3_000, users=200, seed=16)
