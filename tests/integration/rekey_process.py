@@ -212,9 +212,8 @@ def copy_under_kills(hop: Hop, *, kills: int, partitions: int, seed: int) -> int
             with hop.rekey() as process:
                 process.wait_until(lambda: process.owned() > 0)
                 time.sleep(0.1 + rng.random())  # Anywhere within a transaction, or between two.
-                if (
-                    kill == 0
-                ):  # Behind a transaction that was never ended the embedded broker shows no offsets.
+                # Behind a transaction that was never ended the embedded broker shows no offsets.
+                if kill == 0:
                     process.wait_until(lambda: process.metric("read_total") > 0)
                 process.kill()
     return hop.run_to_end()["read"]
