@@ -39,7 +39,7 @@ class Peer:
     def command(self) -> list[str]:
         """Answer how it is started, its environment made if it is not there yet; PeerMissing when it cannot be."""
         if self.needs == "jvm":
-            return ["java", *JVM, "-cp", f"{java_classes()}:{jars()}/*", self.module]
+            return ["java", *JVM, "-cp", class_path(OTHERS_ROCKSDB[self.module]), self.module]
         python = environment(self.needs) if self.needs else sys.executable
         return [python, "-m", f"benchmarks.peers.{self.module}"]
 
@@ -52,6 +52,8 @@ JVM = (
     *("-Xmx2g", "-XX:+UseG1GC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"),
     *("--add-opens", "java.base/java.util=ALL-UNNAMED", "--add-opens", "java.base/java.lang=ALL-UNNAMED"),
 )
+OTHERS_ROCKSDB = {"FlinkPeer": "rocksdbjni", "KafkaStreamsPeer": "frocksdbjni"}
+"""Each brings a build of its own, with the same classes: on the other's, a checkpoint of Flink fails."""
 PEERS = (
     Peer("plain loop, simple", "plain", "taught", 0.25),
     Peer("plain loop, tuned", "plain", "tuned", 1),
@@ -110,6 +112,12 @@ def jars() -> Path:
         run("mvn", "--batch-mode", "--quiet", "--strict-checksums", "--file", str(pom), *copy)
         partial.rename(folder)
     return folder
+
+
+def class_path(without: str) -> str:
+    """Answer our classes and all jars but those of this name."""
+    others = sorted(jar for jar in jars().glob("*.jar") if not jar.name.startswith(f"{without}-"))
+    return ":".join(map(str, (java_classes(), *others)))
 
 
 def java_classes() -> Path:

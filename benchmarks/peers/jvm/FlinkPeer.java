@@ -78,6 +78,7 @@ public final class FlinkPeer extends KeyedProcessFunction<String, Work.Event, St
         settings.setString("execution.checkpointing.dir", "file://" + task.folder() + "/checkpoints");
         settings.setString("io.tmp.dirs", task.folder());
         settings.setString("taskmanager.memory.managed.size", "256m");
+        settings.setString("restart-strategy.type", "none");  // It would count events twice.
         if (task.isTuned()) settings.setString("pipeline.object-reuse", "true");
         else settings.setString("execution.checkpointing.interval", "10s");
         var environment = StreamExecutionEnvironment.createLocalEnvironment(task.isTuned() ? 1 : 2, settings);
