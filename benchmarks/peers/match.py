@@ -31,7 +31,7 @@ class Match:
         self._sample = sample(users)
         self._end_ms = time.time_ns() // 1_000_000
         self._turns = 0
-        self._stored: dict[float, list[Standing]] = {}
+        self._ours: dict[float, tuple[Figures, list[Standing]]] = {}
         self.topics = cache(self._topics)
 
     def events_of(self, share: float) -> int:
@@ -42,31 +42,42 @@ class Match:
         """Measure what a consumer alone could deliver."""
         return ceiling(self._servers, self._count, self.topics(1))
 
+    def new_round(self) -> None:
+        """Measure our worker anew from here on."""
+        self._ours.clear()
+
     def ours(self, share: float = 1) -> Figures:
-        """Measure our worker."""
-        count = self.events_of(share)
-        topics = self.topics(share)
-        prefix = self._fresh("ours")
-        figures = score(self._servers, prefix, count, JOB, topics)
-        self._stored[share] = standings(self._servers.valkey.url, prefix, self._sample, "tier.score")
-        return figures
+        """Measure our worker, once in a round on each share."""
+        if share not in self._ours:
+            topics, prefix = self.topics(share), self._fresh("ours")
+            figures = score(self._servers, prefix, self.events_of(share), JOB, topics)
+            stored = standings(self._servers.valkey.url, prefix, self._sample, "tier.score")
+            self._ours[share] = figures, stored
+        return self._ours[share][0]
+
+    def our_standings(self, share: float = 1) -> list[Standing]:
+        """Answer what our worker stores of this share."""
+        self.ours(share)
+        return self._ours[share][1]
 
     def theirs(self, peer: Peer) -> Figures:
-        """Measure a peer and check what it stored; one of the errors of `main` when it is not to be had here."""
-        reference, prefix = self.reference(peer.share), self._fresh("peer")
-        count = self.events_of(peer.share)
+        """
+        Measure a peer, tell what our worker took for the same events, and check what it stored.
+
+        Raises:
+            PeerMissing, ChildFailed: it is not to be had here.
+            Disagreement: it stored something else than our worker.
+        """
+        ours, reference = self.ours(peer.share), self.our_standings(peer.share)
+        count, prefix = self.events_of(peer.share), self._fresh("peer")
         create_topics(self._servers.kafka.bootstrap, [f"{prefix}.changes"], PARTITIONS)
         figures = run_peer(
             peer, self._servers, prefix, self.topics(peer.share), count, int(count * WARM_SHARE)
         )
         stored = standings(self._servers.valkey.url, prefix, self._sample, "score")
-        return {**figures, "scores_apart": compare(reference, stored, self._sample)}
-
-    def reference(self, share: float) -> list[Standing]:
-        """Answer what our worker stores of these topics."""
-        if share not in self._stored:
-            self.ours(share)
-        return self._stored[share]
+        apart = compare(reference, stored, self._sample)
+        our_cpu_s = ours["cpu_s"] * figures["messages"] / ours["messages"]
+        return {**figures, "scores_apart": apart, "our_cpu_s": our_cpu_s}
 
     def _topics(self, share: float) -> tuple[str, str]:
         count = self.events_of(share)

@@ -13,7 +13,7 @@ def summary(turns: Sequence[Figures], ceilings: Sequence[Figures]) -> dict[str, 
     alone = [one["messages"] / one["wall_s"] for one in ceilings]
     cpu = {
         f"{name}_per_million": [round(one[name] / one["messages"] * 1e6, 3) for one in turns]
-        for name in ("cpu_s", "store_cpu_s")
+        for name in ("cpu_s", "our_cpu_s", "store_cpu_s")
         if name in turns[0]
     }
     shares = [round(rate / most, 4) for rate, most in zip(rates, alone)]

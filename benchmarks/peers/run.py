@@ -4,7 +4,8 @@ python -m benchmarks.peers.run [--events N] [--rounds N] [--users N] [--broker a
 
 Each round runs the ceiling (consume and value), our worker on benchmarks/job.yaml, and each peer. A slow peer reads
 topics with a share of the events, see catalogue.py. What each has stored in the end is compared with what our
-worker stored from the same topics. A peer's clock starts when a quarter of the events is done, ours at the first.
+worker stored from the same topics in that round, and so is its CPU. A peer's clock starts when a quarter of the
+events is done, ours at the first.
 """
 
 import argparse
@@ -32,6 +33,7 @@ def rounds_of(
     found: dict[str, list[Figures]] = {CEILING: [], OURS: []}
     not_run: dict[str, str] = {}
     for _ in range(rounds):
+        match.new_round()
         found[CEILING].append(match.ceiling())
         found[OURS].append(match.ours())
         for peer in peers:

@@ -5,12 +5,14 @@ python -m benchmarks.peers.table FILE
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 HEAD = (
-    "| pipeline | events/s | of consume + value | CPU s per million / in Redis | CPU, Tierwise = 1 | events timed |",
+    "| pipeline | events/s | of consume + value | CPU s per million / in Redis "
+    "| CPU, ours on the same events = 1 | events timed |",
     "|---|---|---|---|---|---|",
 )
 OURS = "Tierwise"
@@ -21,20 +23,33 @@ WHY_LETTERS = 120
 def table(record: dict[str, Any]) -> str:
     """Answer a row for each that ran, the fastest first, and then those that did not, with the reason."""
     results = record["results"]
-    ours = median(results[OURS]["cpu_s_per_million"])
+    ours = results[OURS]["cpu_s_per_million"]
     names = sorted(results, key=lambda name: -median(results[name]["events_per_s"]))
     rows = [_row(name, results[name], ours) for name in names]
     rows += [f"| {name} | not run: {short(why)} | | | | |" for name, why in record["not_run"].items()]
     return "\n".join((*HEAD, *rows))
 
 
-def _row(name: str, found: dict[str, Any], ours: float) -> str:
+def times_ours(found: dict[str, Any], ours: Sequence[float]) -> float:
+    """Answer the CPU of a pipeline as a multiple of ours, on the events that it had, or else on all."""
+    pairs = zip(found["cpu_s_per_million"], found.get("our_cpu_s_per_million", ours), strict=True)
+    return median(theirs / same for theirs, same in pairs)
+
+
+def _row(name: str, found: dict[str, Any], ours: Sequence[float]) -> str:
     rates, cpu = found["events_per_s"], median(found["cpu_s_per_million"])
     spread = f"{median(rates):,.0f} ({min(rates):,} to {max(rates):,})"
     share = f"{median(found['share_of_ceiling']):.2g}"
     store = found.get("store_cpu_s_per_million")
     seconds = f"{digits(cpu)} / {digits(median(store)) if store else '-'}"
-    cells = (name, spread, share, seconds, digits(cpu / ours), f"{median(found['messages']):,.0f}")
+    cells = (
+        name,
+        spread,
+        share,
+        seconds,
+        digits(times_ours(found, ours)),
+        f"{median(found['messages']):,.0f}",
+    )
     return f"| {' | '.join(cells)} |"
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
 from benchmarks.peers.agreement import SCORE_TOLERANCE, Disagreement, Standing, compare
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.match import Match
+from benchmarks.peers.results import summary
 from benchmarks.peers.run import rounds_of
 from benchmarks.peers.servers import Servers
-from benchmarks.peers.table import CEILING, OURS
+from benchmarks.peers.table import CEILING, OURS, times_ours
 
 EVENTS, USERS = 20_000, 1_000
 
@@ -27,7 +29,21 @@ def test_peers__plain_loop_stores_what_a_worker_stores(match: Match, name: str) 
     """All users of the sample have the tier, the score and the spend that our worker gives them."""
     (peer,) = (replace(peer, share=1) for peer in PEERS if peer.name == name)
     assert match.theirs(peer)["scores_apart"] <= SCORE_TOLERANCE
-    assert {standing.tier for standing in match.reference(1)} >= {"bronze", "silver", "gold"}
+    assert {standing.tier for standing in match.our_standings()} >= {"bronze", "silver", "gold"}
+
+
+def test_peers__cpu_is_compared_with_ours_on_the_same_events(match: Match) -> None:
+    """A peer with a share of the events is put beside a worker with that share, of the same round."""
+    (slow,) = (replace(peer, share=0.5) for peer in PEERS if peer.name == "plain loop, simple")
+    found, not_run = rounds_of(match, [slow], 2)
+    assert not not_run
+    results = summary(found[slow.name], found[CEILING])
+    first, last = results["our_cpu_s_per_million"]
+    same = match.ours(0.5)
+    assert last == pytest.approx(same["cpu_s"] / same["messages"] * 1e6, abs=1e-3)
+    assert times_ours(results, [1.0, 1.0]) == pytest.approx(
+        median(theirs / ours for theirs, ours in zip(results["cpu_s_per_million"], (first, last)))
+    )
 
 
 def test_peers__who_does_not_run_is_named(match: Match) -> None:
