@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.peers.catalogue import PEERS
-from benchmarks.peers.table import CEILING, OURS, table
+from benchmarks.peers.table import CEILING, OURS, digits, table, times_ours
 from config.kafka_rules import ALLOWED, AT_LEAST, REFUSED
 from config.policy_file import load_policy, parse_policy
 from config.schema_check import schema
@@ -184,7 +184,6 @@ def test_readme__is_short_and_its_commands_exist() -> None:
         ("reading", "us_of_cpu_a_message", ("direct", "objects")),
         ("decode", "us_per_message", ("kernel", "checked path")),
         ("commit_encoding", "us_per_user", ("multi_exec client", "multi_exec server")),
-        ("commit_encoding", "us_per_user", ("evalsha client", "evalsha server")),
     ],
 )
 def test_readme__measured_numbers_are_those_of_the_results(
@@ -318,6 +317,16 @@ def test_performance_page__table_is_that_of_the_result() -> None:
     assert f"Made {record['date']} by `{record['command']}`" in shown
     assert table(record) in shown
     assert {peer.name for peer in PEERS} == {*record["results"], *record["not_run"]} - {CEILING, OURS}
+
+
+def test_readme__others_are_those_of_the_result() -> None:
+    """What an event costs others is quoted as a multiple of what the same costs us."""
+    results = json.loads((RESULTS / "peers.json").read_text(encoding="utf-8"))["results"]
+    row = re.search(r"a multiple of ours: (.+?) \| (.+?) \|", text_of("README.md"))
+    assert row
+    names = [f"{name}, tuned" for name in row[1].split(" / ")]
+    ours = results[OURS]["cpu_s_per_million"]
+    assert row[2] == " / ".join(digits(times_ours(results[name], ours)) for name in names)
 
 
 def test_architecture_page__has_a_heading_for_each_stage_and_short_decisions() -> None:
