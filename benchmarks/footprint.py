@@ -27,7 +27,16 @@ from flows.dev.stack import PARTITIONS, POLICY, PREFIX, Stack
 from scoring.decoder import Decoder
 from scoring.events import Int64s
 from scoring.policy import Policy
-from scoring.row import IDS_AT, IDS_CAP, LADDER_WORDS, NEWEST, ORDERS_AT, ORDERS_CAP, feature_words
+from scoring.row import (
+    FIRST_SEEN,
+    IDS_AT,
+    IDS_CAP,
+    LADDER_WORDS,
+    NEWEST,
+    ORDERS_AT,
+    ORDERS_CAP,
+    feature_words,
+)
 from scoring.row_bytes import NEAR_BYTES_MAX
 from scoring.row_codec import FINGERPRINT_BYTES
 from scoring.shard import Shard
@@ -97,7 +106,9 @@ def at_rest(policy: Policy, users: UserRows, words: Int64s) -> Bytes:
     is_told[:, [IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP]] = False
     newest_ms = np.where(np.arange(words.shape[1]) > NEWEST, words[:, [NEWEST]], 0)
     near = signed_bytes(words - newest_ms)
-    size = np.minimum(signed_bytes(words), np.where(near > NEAR_BYTES_MAX, WORD, near)) + CODE
+    size = np.minimum(signed_bytes(words), np.where(near > NEAR_BYTES_MAX, WORD, near))
+    behind_first = np.arange(words.shape[1]) > FIRST_SEEN
+    size = np.where(behind_first & (words == words[:, [FIRST_SEEN]]), 0, size) + CODE
     own = (size * is_told).mean(axis=0)
     at, features = users.compiled.layout.ladders_at, users.compiled.layout.feature_at
     windows = sum(

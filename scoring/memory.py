@@ -5,6 +5,7 @@ import numpy as np
 from scoring.borrowing import borrowing
 from scoring.lookup import limit
 from scoring.row import (
+    ID_TIME_BITS,
     ID_WORDS,
     IDS_AT,
     IDS_CAP,
@@ -85,6 +86,12 @@ def grow(state, row, at_word, cap_word, used_words, words):
 
 
 @borrowing
+def id_time(time_ms):
+    """Answer a time as ids are remembered by it, a little over a minute a unit; up, so that none is forgotten early."""
+    return -(-time_ms >> ID_TIME_BITS)
+
+
+@borrowing
 def has_id(pool, at, count, id_hash):
     """Look for a hash among so many remembered ids, four at a time: most events are new."""
     # Unsigned: a signed index is checked for being negative each time.
@@ -105,10 +112,10 @@ def has_id(pool, at, count, id_hash):
 
 @borrowing
 def remembers_id(state, row, tables, id_hash):
-    """Tell whether an applied event with this id is within the allowed lateness of the user's newest."""
+    """Tell whether an applied event with this id is remembered: within the allowed lateness of the user's newest."""
     if not has_id(state.pool, row[IDS_AT], row[IDS_COUNT], id_hash):
         return False
-    oldest = row[NEWEST] - limit(tables, M_LATENESS)
+    oldest = id_time(row[NEWEST] - limit(tables, M_LATENESS))
     at = row[IDS_AT]
     for entry in range(row[IDS_COUNT]):
         if state.pool[at + ID_WORDS * entry] == id_hash and state.pool[at + ID_WORDS * entry + 1] >= oldest:
@@ -119,7 +126,7 @@ def remembers_id(state, row, tables, id_hash):
 @borrowing
 def forget_old_ids(state, row, tables):
     """Drop the ids that lateness has passed, keeping the order of the others."""
-    oldest = row[NEWEST] - limit(tables, M_LATENESS)
+    oldest = id_time(row[NEWEST] - limit(tables, M_LATENESS))
     at, kept = row[IDS_AT], 0
     for entry in range(row[IDS_COUNT]):
         if state.pool[at + ID_WORDS * entry + 1] >= oldest:
@@ -146,7 +153,7 @@ def remember_id(state, row, tables, id_hash, event_time_ms):
             grow(state, row, IDS_AT, IDS_CAP, ID_WORDS * count, max(ID_WORDS * (count + 1), 2 * row[IDS_CAP]))
     at = row[IDS_AT] + ID_WORDS * row[IDS_COUNT]
     state.pool[at] = id_hash
-    state.pool[at + 1] = event_time_ms
+    state.pool[at + 1] = id_time(event_time_ms)
     row[IDS_COUNT] += 1
 
 

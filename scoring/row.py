@@ -10,7 +10,7 @@ NONE = -(2**63)  # "has not happened"
 NEVER = 2**63 - 1  # "will not happen"
 
 # The user's own words, then per topic the offset of the last message decided for the user.
-FIRST_SEEN, NEWEST, AS_OF, SEQ, ORDERS, SPEND, STALE = 0, 1, 2, 3, 4, 5, 6
+NEWEST, FIRST_SEEN, AS_OF, SEQ, ORDERS, SPEND, STALE = 0, 1, 2, 3, 4, 5, 6
 IDS_AT, IDS_CAP, IDS_COUNT, ORDERS_AT, ORDERS_CAP, ORDERS_COUNT = 7, 8, 9, 10, 11, 12
 OFFSETS = 13
 
@@ -26,13 +26,14 @@ SINCE_KEPT, SINCE_NOW, UNTIL_KEPT, UNTIL_NOW = 0, 1, 2, 3  # kept: what no refun
 DAYS_ANCHOR, DAYS_KEPT, DAYS_NOW = 0, 1, 2
 
 # The variable part behind the row: remembered event ids and orders.
-ID_WORDS = 2  # hash, event time
+ID_WORDS = 2  # hash, event time in units of 2 ** ID_TIME_BITS ms
+ID_TIME_BITS = 16
 ORDER_HASH, ORDER_TIME, ORDER_LEFT, ORDER_MATCH, ORDER_TYPE = 0, 1, 2, 3, 4
 ORDER_WORDS = 5
 ORDER_GONE = -1  # in ORDER_TYPE: nothing is left of it
 
 DAY_MS = 86_400_000
-FORMAT = 2  # rises when the meaning of a word changes with the same policy
+FORMAT = 3  # rises when the meaning of a word changes with the same policy
 
 
 def ring_size(feature: Feature) -> int:

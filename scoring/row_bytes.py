@@ -4,16 +4,17 @@ This file holds the bytes of a row at rest, in the store and in memory: a user h
 First a bit for each word that differs from a blank row's, then those words, then remembered ids and orders. Words
 come in pairs behind a byte with four bits for each: how many bytes of the word follow; or CODE_NEAR and how many of
 its distance from a time, since most words are times: from the user's newest event, behind a remembered id from the
-time of that one. A hash stands as it is, in 8 bytes. Numbers are little-endian and signed. Whoever writes or reads here
-has SLACK more bytes behind the end.
+time of that one; or CODE_FIRST, the time of his first event. A hash stands as it is, in 8 bytes. Numbers are
+little-endian and signed. Whoever writes or reads here has SLACK more bytes behind the end.
 """
 
 import numpy as np
 
 from scoring.bits import leading_zeros, trailing_zeros
 from scoring.borrowing import borrowing
-from scoring.memory import allocate, class_words, copy_words, size_class
+from scoring.memory import allocate, class_words, copy_words, id_time, size_class
 from scoring.row import (
+    FIRST_SEEN,
     ID_WORDS,
     IDS_AT,
     IDS_CAP,
@@ -27,7 +28,7 @@ from scoring.row import (
 
 SLACK = 8
 ADDRESSES = 1 << IDS_AT | 1 << IDS_CAP | 1 << ORDERS_AT | 1 << ORDERS_CAP
-CODE_NEAR, NEAR_BYTES_MAX = 9, 6
+CODE_NEAR, NEAR_BYTES_MAX, CODE_FIRST = 9, 5, 15
 PLAIN_BYTES, WORD_BYTES = 8, 9
 """A hash takes so many, another word at most so many with its share of the code."""
 
@@ -70,12 +71,14 @@ def plain(source, at):
 
 
 @borrowing
-def put_word(out, at, pair, word, near_ms):
+def put_word(out, at, pair, word, near_ms, first_ms):
     """Write a word; `pair` is where the first of two has its code, or -1. Answer where to go on, and the next pair."""
     size = signed_bytes(word)
     code = size
     near = signed_bytes(word - near_ms)
-    if near < size and near <= NEAR_BYTES_MAX:
+    if word == first_ms:
+        size, code = np.int64(0), np.int64(CODE_FIRST)
+    elif near < size and near <= NEAR_BYTES_MAX:
         word, size, code = word - near_ms, near, CODE_NEAR + near
     if pair >= 0:
         out[pair] |= np.uint8(code << 4)
@@ -87,13 +90,15 @@ def put_word(out, at, pair, word, near_ms):
 
 
 @borrowing
-def word_at(source, at, pair, near_ms):
+def word_at(source, at, pair, near_ms, first_ms):
     """Read a word; answer it, where to go on, and the next pair."""
     if pair >= 0:
         code, next_pair = np.int64(source[pair]) >> 4, np.int64(-1)
     else:
         code, next_pair = np.int64(source[at]) & 15, at
         at += 1
+    if code == CODE_FIRST:
+        return first_ms, at, next_pair
     size = code - CODE_NEAR if code >= CODE_NEAR else code
     word = np.int64(0)
     if size:
@@ -102,6 +107,13 @@ def word_at(source, at, pair, near_ms):
     if code >= CODE_NEAR:
         word += near_ms
     return word, at + size, next_pair
+
+
+@borrowing
+def times_before(row, word):
+    """Answer the user's newest and first event if they stand before this word, which is then told by them."""
+    near_ms = row[NEWEST] if word > NEWEST else np.int64(0)
+    return near_ms, row[FIRST_SEEN] if word > FIRST_SEEN else np.int64(0)
 
 
 @borrowing
@@ -125,18 +137,19 @@ def put_row(pool, row, blank, out, at):
         while told:
             word = first + trailing_zeros(told)
             told &= told - 1
-            at, pair = put_word(out, at, pair, row[word], row[NEWEST] if word > NEWEST else np.int64(0))
-    near_ms = row[NEWEST]
+            near_ms, first_ms = times_before(row, word)
+            at, pair = put_word(out, at, pair, row[word], near_ms, first_ms)
+    first_ms, near_id = row[FIRST_SEEN], id_time(row[NEWEST])
     for entry in range(row[IDS_COUNT]):
         an_id = row[IDS_AT] + ID_WORDS * entry
         at = put_plain(out, at, pool[an_id])
-        at, pair = put_word(out, at, pair, pool[an_id + 1], near_ms)
-        near_ms = pool[an_id + 1]
+        at, pair = put_word(out, at, pair, pool[an_id + 1], near_id, first_ms)
+        near_id = pool[an_id + 1]
     for entry in range(row[ORDERS_COUNT]):
         order = row[ORDERS_AT] + ORDER_WORDS * entry
         at = put_plain(out, at, pool[order])
         for word in range(order + 1, order + ORDER_WORDS):
-            at, pair = put_word(out, at, pair, pool[word], near_ms)
+            at, pair = put_word(out, at, pair, pool[word], row[NEWEST], first_ms)
     return at
 
 
@@ -153,7 +166,8 @@ def take_words(row, blank, source, at):
         while told:
             word = first + trailing_zeros(told)
             told &= told - 1
-            row[word], at, pair = word_at(source, at, pair, row[NEWEST] if word > NEWEST else np.int64(0))
+            near_ms, first_ms = times_before(row, word)
+            row[word], at, pair = word_at(source, at, pair, near_ms, first_ms)
     return at, pair
 
 
@@ -171,15 +185,15 @@ def new_block(state, row, at_word, cap_word, words):
 def take_row(state, row, blank, source, at):
     """Read a row and what it remembers, into blocks of the pool, which has room for them."""
     at, pair = take_words(row, blank, source, at)
-    near_ms = row[NEWEST]
+    first_ms, near_id = row[FIRST_SEEN], id_time(row[NEWEST])
     first = new_block(state, row, IDS_AT, IDS_CAP, ID_WORDS * row[IDS_COUNT])
     for an_id in range(first, first + ID_WORDS * row[IDS_COUNT], ID_WORDS):
         state.pool[an_id] = plain(source, at)
-        near_ms, at, pair = word_at(source, at + 8, pair, near_ms)
-        state.pool[an_id + 1] = near_ms
+        near_id, at, pair = word_at(source, at + 8, pair, near_id, first_ms)
+        state.pool[an_id + 1] = near_id
     first = new_block(state, row, ORDERS_AT, ORDERS_CAP, ORDER_WORDS * row[ORDERS_COUNT])
     for order in range(first, first + ORDER_WORDS * row[ORDERS_COUNT], ORDER_WORDS):
         state.pool[order] = plain(source, at)
         at += 8
         for word in range(order + 1, order + ORDER_WORDS):
-            state.pool[word], at, pair = word_at(source, at, pair, near_ms)
+            state.pool[word], at, pair = word_at(source, at, pair, row[NEWEST], first_ms)

@@ -17,6 +17,7 @@ from tests.reference_features import Applied, FeatureBook, Order, has_local_days
 from tests.reference_ladders import LadderRules, Standing, User, decimal_text, rfc_3339, rounded
 
 Message = tuple[int, bytes | None, int]  # offset, value, ingest_time_ms
+ID_UNIT_MS = 65_536  # Ids are remembered up to the next whole one.
 
 
 def newest(mark_ms: int | None, time_ms: int) -> int:
@@ -135,7 +136,7 @@ class Reference(LadderRules):
     def _is_duplicate(self, user: User, event: dict[str, Any], is_order: bool) -> bool:
         """Tell whether the id, or for an order the order id, is remembered."""
         oldest_ms = user.newest_ms - self.allowed_lateness_ms
-        user.event_ids = [(event_id, time_ms) for event_id, time_ms in user.event_ids if time_ms >= oldest_ms]
+        user.event_ids = [one for one in user.event_ids if one[1] >= oldest_ms]
         if event["event_id"] in [event_id for event_id, _ in user.event_ids]:
             return True
         return is_order and self._remembered(user, event) is not None
@@ -149,7 +150,8 @@ class Reference(LadderRules):
         return None
 
     def _remember_event_id(self, user: User, event: dict[str, Any]) -> None:
-        user.event_ids.append((event["event_id"], event["event_time_ms"]))
+        up_to_ms = -(-event["event_time_ms"] // ID_UNIT_MS) * ID_UNIT_MS
+        user.event_ids.append((event["event_id"], up_to_ms))
         if len(user.event_ids) > self.duplicates_per_user:
             user.event_ids.pop(0)
             self.counters["duplicates_evicted"] += 1

@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 from scoring.commit_plan import COLD, WARM
 from scoring.policy import Policy
 from scoring.row import (
+    FIRST_SEEN,
+    ID_TIME_BITS,
     ID_WORDS,
     IDS_AT,
     IDS_CAP,
     IDS_COUNT,
     NEWEST,
+    NONE,
     ORDER_WORDS,
     ORDERS_AT,
     ORDERS_CAP,
@@ -134,22 +137,25 @@ def test_restore__refuses_a_row_of_another_layout(
 
 
 def draw_user(users: UserRows, row: int, lateness_ms: int, data: st.DataObject) -> None:
-    """Write any words; half of them as in a blank row, many small, or times near the user's newest event."""
+    """Write any words; half of them as in a blank row, many small, near the newest event, or the first."""
     own, newest_ms = users.own(row), data.draw(st.integers(0, 1 << 41))
+    first_ms = data.draw(st.integers(0, newest_ms) | st.just(NONE))
     words = st.one_of(
         st.none(),
         st.none(),
         st.sampled_from([0, -1, INT64.min, INT64.max]),
         st.integers(-200, 200),
         st.integers(newest_ms - 10**10, newest_ms + 10**10),
+        st.just(first_ms),
         st.integers(INT64.min, INT64.max),
     )
     for word, drawn in enumerate(data.draw(st.lists(words, min_size=own.size, max_size=own.size))):
         own[word] = own[word] if drawn is None else drawn
     own[IDS_AT : ORDERS_COUNT + 1] = 0
-    own[NEWEST] = newest_ms
+    own[[NEWEST, FIRST_SEEN]] = newest_ms, first_ms
     hashes = st.integers(INT64.min, INT64.max)
-    times = st.integers(newest_ms - lateness_ms, newest_ms) | st.integers(newest_ms, INT64.max)
+    oldest, newest = (-(-time_ms >> ID_TIME_BITS) for time_ms in (newest_ms - lateness_ms, newest_ms))
+    times = st.integers(oldest, newest) | st.integers(oldest, INT64.max)
     ids = data.draw(st.lists(st.tuples(hashes, times), max_size=300))
     orders = data.draw(st.lists(st.tuples(hashes, words, words, words, words), max_size=9))
     flat = [0 if word is None else word for order in orders for word in order]

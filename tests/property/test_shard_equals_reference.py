@@ -18,7 +18,8 @@ from tests.property.shard_driver import (
     published,
 )
 from tests.reference import Reference
-from tests.strategies import Stream, policies, shard_limits, streams
+from tests.shop import DAY, LINE, T0, VIEWS, policy_of
+from tests.strategies import Stream, policies, shard_limits, streams, to_json
 
 
 class Worker(ShardDriver):
@@ -113,6 +114,36 @@ def test_shard__any_batch_and_commit_equals_the_specification(
             worker.shard.fire(worker.shard.watermark_ms)
     worker.finish()
     assert_equal(worker, specified(policy, limits, stream))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=SLOW)
+@given(st.integers(0, 2**17), st.sampled_from([0, DAY]), st.integers(0, 2**17), st.booleans())
+def test_shard__forgets_ids_by_their_time_in_units(
+    after_ms: int, lateness_ms: int, later_ms: int, sleeps: bool
+) -> None:
+    """An id is remembered for the allowed lateness, and up to the next whole 65.536 s; never shorter, never longer."""
+    once_ms = T0 + after_ms
+    again_ms = once_ms + lateness_ms + later_ms
+    policy = policy_of({"views": VIEWS}, {"views": LINE})
+    limits = {"allowed_lateness_ms": lateness_ms, "out_of_orderness_ms": 0, "duplicates_per_user": 9}
+    told = (("once", once_ms), ("newer", again_ms), ("once", again_ms))
+    values = [
+        to_json({"event_id": name, "user_id": "u", "type": "view", "event_time": time_ms})
+        for name, time_ms in told
+    ]
+    messages = tuple((n, value, again_ms) for n, value in enumerate(values))
+    stream = Stream((messages, ()), again_ms)
+    worker = Worker(policy, limits, stream)
+    for _ in messages:
+        worker.read(0, 1)
+        worker.commit()
+        if sleeps:
+            worker.shard.let_go(0)
+    worker.finish()
+    specification = specified(policy, limits, stream)
+    assert_equal(worker, specification)
+    forgotten = -(-once_ms // 2**16) * 2**16 < again_ms - lateness_ms
+    assert specification.counters["applied"] == (3 if forgotten else 2)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=SLOW)

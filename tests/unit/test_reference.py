@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.reference import Reference
+from tests.reference import ID_UNIT_MS, Reference
 from tests.shop import DAY, HOUR, LINE, MINUTE, SECOND, T0, VIEWS, Shop, policy_of
 
 
@@ -73,17 +73,20 @@ def test_reference__messages_of_the_lowest_mark_come_first() -> None:
 
 
 def test_reference__an_event_may_be_as_late_as_allowed() -> None:
-    """Equal is allowed, a millisecond more is too late; an id is remembered as long."""
+    """Equal is allowed, a millisecond more is too late; an id is remembered as long, up to the next 65.536 s."""
     shop = Shop(policy_of({"views": VIEWS}, {"views": LINE}), allowed_lateness_ms=DAY)
     shop.tell("view", T0, event_id="a")
     shop.tell("view", T0 + DAY)
     shop.tell("view", T0, event_id="a")
     shop.tell("view", T0)
     shop.tell("view", T0 - 1)
-    shop.tell("view", T0 + DAY + 1)
+    shop.tell("view", T0 + DAY + 1024)
     shop.tell("view", T0 + DAY, event_id="a")
+    shop.tell("view", T0 + DAY + 1025)
+    shop.tell("view", T0 + DAY, event_id="a")
+    assert (T0 + 1024) % ID_UNIT_MS == 0
     counters = shop.reference.counters
-    assert (counters["applied"], counters["duplicate"]) == (5, 1)
+    assert (counters["applied"], counters["duplicate"]) == (6, 2)
     assert shop.reference.dead_letters == [("too_late", 0, 5)]
 
 
