@@ -21,7 +21,7 @@ from sinks.metrics import LookUp
 from sinks.shard_store import ShardStore
 
 ERASE_REQUESTS_MS = 500
-"""How often the store is asked for users to be erased, a round trip for each shard."""
+"""How often the store is asked for users to be erased."""
 LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
 LOOKS_MS_MAX = 20
@@ -271,16 +271,20 @@ class Score:
         if now_ms < self._look_for_requests_ms:
             return []
         self._look_for_requests_ms = now_ms + ERASE_REQUESTS_MS
+        held_now = [self._held[one] for one in partitions]
+        if not held_now:
+            return []
+        claims = [held.claim for held in held_now]
+        try:
+            requests = self._look("erasures", partial(self._store.erase_requests, claims))
+        except StoreUnavailable as error:
+            # The next commit waits for the store; this can wait for the next look.
+            log("warn", "erase_requests.unread", error=error)
+            return []
         erased: list[Due] = []
-        for held in [self._held[one] for one in partitions]:
-            try:
-                requests = self._look("erasures", partial(self._store.erase_requests, held.claim))
-            except StoreUnavailable as error:
-                # The next commit waits for the store; this can wait for the next look.
-                log("warn", "erase_requests.unread", shard=held.claim.partition, error=error)
-                continue
-            if self._take_back(held, held.shard.meet(requests)):
-                erased += [Erased(held.shard.erase(user_id)) for user_id in requests]
+        for held, user_ids in zip(held_now, requests, strict=True):
+            if user_ids and self._take_back(held, held.shard.meet(user_ids)):
+                erased += [Erased(held.shard.erase(user_id)) for user_id in user_ids]
         return erased
 
     def _sweep(self, held: _Held, wall_ms: int) -> None:

@@ -26,8 +26,8 @@ class ShardStore:
     Keep the shards of this process in Redis; not thread-safe.
 
     Each shard has a connection of its own: a watch belongs to a connection, so shards do not disturb one
-    another, and all workers together hold one connection per partition. Cold rows are read over one more, also
-    by another thread while one of these writes.
+    another, and all workers together hold one connection per partition. Cold rows and erase requests are read over
+    one more, also by another thread while one of these writes.
 
     Args:
         url: redis://, rediss:// or unix://, with redis-py's options in its query.
@@ -45,7 +45,7 @@ class ShardStore:
         self._topics = tuple(topics)
         self._retry_s = retry_s
         self._links: dict[int, ShardLink] = {}
-        self._cold_pipe = RedisPipe(self._pool)
+        self._look_pipe = RedisPipe(self._pool)
 
     def claim(self, partition: int) -> Claim:
         """Take the shard in one atomic step: any earlier owner's next write is fenced."""
@@ -95,7 +95,7 @@ class ShardStore:
             try:
                 return self._find_cold_once(claim, number, user_ids)
             except (NotNow, *LINK_ERRORS) as error:
-                self._cold_pipe.close()
+                self._look_pipe.close()
                 retry.pause(error)
 
     def _find_cold_once(self, claim: Claim, number: int, user_ids: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -103,7 +103,7 @@ class ShardStore:
         look = packed("HMGET", self._keys.meta(claim.partition), keyspace.TOKEN, keyspace.NUMBER)
         cold = self._keys.cold(claim.partition)
         asked = [packed("MULTI") + look + packed("HMGET", cold, *page) + packed("EXEC") for page in pages]
-        replies = self._cold_pipe.exchange(b"".join(asked), 4 * len(pages))
+        replies = self._look_pipe.exchange(b"".join(asked), 4 * len(pages))
         found: dict[bytes, bytes] = {}
         for first, page in enumerate(pages):
             answers = replies[4 * first : 4 * first + 4]
@@ -162,10 +162,16 @@ class ShardStore:
         flat = self._read(claim, "HGETALL", self._keys.erased(claim.partition))
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
-    def erase_requests(self, claim: Claim) -> list[bytes]:
-        """Answer the users that somebody wants erased."""
-        users: list[bytes] = self._read(claim, "SMEMBERS", self._keys.erase_requests(claim.partition))
-        return users
+    def erase_requests(self, claims: Sequence[Claim]) -> list[list[bytes]]:
+        """Answer the users of each shard whom somebody wants erased, in one round trip for all of these shards."""
+        looks = [packed("SMEMBERS", self._keys.erase_requests(claim.partition)) for claim in claims]
+        try:
+            replies = self._look_pipe.exchange(b"".join(looks), len(looks))
+        except LINK_ERRORS as error:
+            raise StoreUnavailable(f"erase requests: {error}") from error
+        if refusal := next((one for one in replies if isinstance(one, Exception)), None):
+            raise StoreError(f"erase requests: {refusal}") from refusal
+        return replies
 
     def write_chunk(self, claim: Claim, *users: Any, **more: Any) -> OutboxBatch | None:
         """Write as `begin_chunk`, which has the arguments, and `finish` do."""
@@ -253,7 +259,7 @@ class ShardStore:
         """Close all connections."""
         for partition in list(self._links):
             self.forget(partition)
-        self._cold_pipe.close()
+        self._look_pipe.close()
 
     def _link(self, partition: int) -> ShardLink:
         if partition not in self._links:

@@ -7,7 +7,7 @@ import redis
 
 from flows.dev.embedded import ValkeyServer
 from sinks import outbox
-from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack
+from sinks.errors import NotCopartitioned, StoreError, StoreFenced, StoreRolledBack, StoreUnavailable
 from sinks.keyspace import Keyspace
 from sinks.profile_encoder import ProfileEncoder
 from sinks.profile_reader import ProfileReader
@@ -92,9 +92,29 @@ def test_find_cold__reads_back_many_users_at_once(shards: ShardStore, keys: Keys
     write_row(shards, claim, keys, b"warm")
     asked = [b"user-%d" % number for number in range(1_800)]
     assert shards.find_cold(claim, claim.number, [*asked, b"u"]) == rows
-    shards._cold_pipe._connection._sock.close()
+    shards._look_pipe._connection._sock.close()
     assert shards.find_cold(claim, 0, [b"user-2"]) == {b"user-2": b"row-2"}
     assert list(shards.load_rows(claim)) == [([b"u"], [b"warm"])]
+
+
+def test_erase_requests__are_read_of_many_shards_at_once_while_one_is_written(
+    shards: ShardStore, store: redis.Redis, keys: Keyspace
+) -> None:
+    """Each shard has its own requests; a connection that broke is opened anew at the next look."""
+    claims = [shards.claim(partition) for partition in (PARTITION, PARTITION + 1)]
+    store.sadd(keys.erase_requests(PARTITION + 1), "u", "v")
+    write = shards.begin_chunk(claims[0], b"", 0)
+    nobody, some = shards.erase_requests(claims)
+    assert (nobody, sorted(some)) == ([], [b"u", b"v"])
+    shards.finish(write)
+    assert claims[0].number == 1
+    shards._look_pipe._connection._sock.close()
+    with pytest.raises(StoreUnavailable):
+        shards.erase_requests(claims)
+    assert shards.erase_requests(claims[:1]) == [[]]
+    store.set(keys.erase_requests(PARTITION), "not a set")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        shards.erase_requests(claims)
 
 
 def test_find_cold__believes_no_other_store_than_our_own(
