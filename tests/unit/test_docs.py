@@ -225,10 +225,8 @@ def test_performance_page__latencies_are_those_of_the_result() -> None:
 
 
 def test_performance_page__scale_is_that_of_the_result() -> None:
-    """Each case is quoted; of several rounds the first is, of the restarts a later run."""
-    record: dict[str, Any] = {}
-    for name in ("scale", "restart"):
-        record |= json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    """Each case is quoted; of several rounds the first is."""
+    record = json.loads((RESULTS / "scale.json").read_text(encoding="utf-8"))
     assert f"`{record['command']}`" in text_of("docs/performance.md")
     shown = (
         text_of("docs/performance.md").partition("<!-- scale:begin -->")[2].partition("<!-- scale:end -->")[0]
