@@ -167,10 +167,13 @@ class ShardStore:
         looks = [packed("SMEMBERS", self._keys.erase_requests(claim.partition)) for claim in claims]
         try:
             replies = self._look_pipe.exchange(b"".join(looks), len(looks))
+            if refusal := next((one for one in replies if isinstance(one, Exception)), None):
+                raise refusal
         except LINK_ERRORS as error:
+            self._look_pipe.close()
             raise StoreUnavailable(f"erase requests: {error}") from error
-        if refusal := next((one for one in replies if isinstance(one, Exception)), None):
-            raise StoreError(f"erase requests: {refusal}") from refusal
+        except RedisError as error:
+            raise StoreError(f"erase requests: {error}") from error
         return replies
 
     def write_chunk(self, claim: Claim, *users: Any, **more: Any) -> OutboxBatch | None:

@@ -164,6 +164,21 @@ def test_write__that_redis_has_no_memory_for_writes_nothing(prefix: str, keys: K
         shards.close()
 
 
+def test_erase_requests__of_a_replica_without_its_primary_are_for_later(prefix: str, keys: Keyspace) -> None:
+    """What it answers is an error like any other on the wire, and none that a worker stops for."""
+    with start_store() as server, redis.Redis.from_url(server.url) as store:
+        shards = ShardStore(server.url, prefix, TOPICS)
+        claims = [shards.claim(PARTITION)]
+        store.sadd(keys.erase_requests(PARTITION), "u")
+        store.config_set("replica-serve-stale-data", "no")
+        store.execute_command("REPLICAOF", "127.0.0.1", "1")
+        with pytest.raises(StoreUnavailable, match="Link with MASTER"):
+            shards.erase_requests(claims)
+        store.execute_command("REPLICAOF", "NO", "ONE")
+        assert shards.erase_requests(claims) == [[b"u"]]
+        shards.close()
+
+
 def test_write__two_shards_racing_for_a_new_user_cannot_both_win(
     shards: ShardStore, keys: Keyspace, store: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
