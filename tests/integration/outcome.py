@@ -25,9 +25,11 @@ TOLERANCE = {"rel": 1e-9, "abs": 1.5e-6}
 """Values are written with six decimals, so the last one may be rounded either way."""
 
 
-def story(events: int, users: int, seed: int) -> list[Message]:
-    """Generate a small shop's month."""
-    return list(generate(events, users, seed, START_MS, START_MS + 30 * DAY_MS))
+def story(
+    events: int, users: int, seed: int, start_ms: int = START_MS, span_ms: int = 30 * DAY_MS
+) -> list[Message]:
+    """Generate what happens in a small shop, a month long."""
+    return list(generate(events, users, seed, start_ms, start_ms + span_ms))
 
 
 class Broker(Protocol):
