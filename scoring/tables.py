@@ -256,13 +256,10 @@ def _ladders(policy: Policy) -> tuple[F64, I64]:
 
 
 def _ladder_numbers(policy: Policy, ladder: Ladder, score: Score) -> list[int]:
-    step_period_ms = (
-        ladder.step_period_ms if ladder.max_steps_down else 0
-    )  # No limit on steps, none on their pace.
-    delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, step_period_ms]
+    delays = [ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, ladder.step_period_ms]
     seen = features_of(policy, score)
     mask = sum(1 << number for number, feature in enumerate(policy.features) if feature in seen)
-    return [len(ladder.rungs), *delays, any(delays[:3]), _has_kind(policy, score, "ratio"), mask]
+    return [len(ladder.rungs), *delays, any(delays), _has_kind(policy, score, "ratio"), mask]
 
 
 def _reached_at(threshold: float) -> float:

@@ -87,8 +87,8 @@ class LadderRules(ABC):
         else:
             if standing.below_since_ms is None:
                 standing.below_since_ms = now_ms
-            unlimited = ladder.grace_ms == 0 and ladder.min_dwell_ms == 0 and ladder.max_steps_down == 0
-            if unlimited or self._due_ms(ladder, standing, standing.below_since_ms) <= now_ms:
+            delays = ladder.grace_ms, ladder.min_dwell_ms, ladder.max_steps_down, ladder.step_period_ms
+            if not any(delays) or self._due_ms(ladder, standing, standing.below_since_ms) <= now_ms:
                 self._move(user, ladder, self._fall_target(user, ladder), cause, cause_event_id)
 
     def _reached_above(self, user: User, ladder: Ladder) -> int | None:
@@ -112,7 +112,7 @@ class LadderRules(ABC):
     def _due_ms(self, ladder: Ladder, standing: Standing, below_since_ms: int) -> int:
         """Compute the first whole second at which grace, dwell and step period allow a fall."""
         limits_ms = [below_since_ms + ladder.grace_ms, standing.since_ms + ladder.min_dwell_ms]
-        if standing.last_fall_ms is not None and ladder.max_steps_down > 0:
+        if standing.last_fall_ms is not None:
             limits_ms.append(standing.last_fall_ms + ladder.step_period_ms)
         return whole_second_ms(max(limits_ms))
 

@@ -216,8 +216,8 @@ def ladder_documents(draw: Draw, scores: list[str]) -> dict[str, Any]:
     rungs: list[dict[str, Any]] = [{"name": "r0"}]
     rungs += [{"name": f"r{index}", "enter_at": value} for index, value in enumerate(enter_at, start=1)]
     ladder = draw(limits_down()) | {"score": draw(st.sampled_from(scores)), "rungs": rungs}
-    if draw(st.integers(0, 2)) == 2:
-        ladder["max_steps_down"] = draw(st.integers(1, 2))
+    if (steps := draw(st.sampled_from([None, None, 0, 1, 2]))) is not None:
+        ladder["max_steps_down"] = steps
         ladder["step_period"] = draw(st.sampled_from(["1ms", "1s", "1h", "30d"]))
     return ladder
 

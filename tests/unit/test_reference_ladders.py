@@ -95,6 +95,18 @@ def test_reference__steps_down_take_a_period_each_and_a_rise_clears_it() -> None
     assert shop.falls_at == 91 * MINUTE + SECOND
 
 
+def test_reference__a_step_period_alone_parts_falls_of_any_size() -> None:
+    """The second fall waits for the period after the first one, and then takes all rungs at once."""
+    shop = Shop(policy_of({"buys": MINUTE_OF_BUYS}, {"buys": LINE}, (1, 2, 3), margin=0, step_period="1h"))
+    for at_ms in (T0, T0 + 30 * SECOND, T0 + 30 * SECOND):
+        shop.tell("buy", at_ms)
+    shop.reference.fire(T0 + 2 * HOUR)
+    assert shop.changes[3:] == [
+        ("r3", "r2", "time", "00:01:01.000"),
+        ("r2", "r0", "time", "01:01:01.000"),
+    ]
+
+
 def test_reference__without_a_step_limit_a_fall_goes_to_the_kept_rung() -> None:
     """It skips rungs whose keep_at the score does not reach and stops at the one it reaches."""
     shop = Shop(policy_of({"buys": MINUTE_OF_BUYS}, {"buys": LINE}, rungs=(1, 2, 3), margin=0))
