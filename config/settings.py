@@ -14,6 +14,7 @@ from config.kafka_rules import is_secret, read_kafka
 from config.problems import ConfigError, Problem
 from config.redis_rules import read_redis_url, redacted_url
 from config.registry_settings import RegistrySettings, read_registry
+from config.schema_check import schema
 from config.webhook_settings import WebhookSettings, read_webhooks
 from config.yaml_file import read_file
 
@@ -147,7 +148,7 @@ def read_settings(path: Path | None, environ: Mapping[str, str]) -> tuple[Settin
         path = SETTINGS_FILE_DEFAULT
     document, problems = ({}, []) if path is None else read_file(path)
     overrides = read_overrides(environ)
-    draft = Draft(overlaid(_without_empty(document), overrides), "settings")
+    draft = Draft(overlaid(_without_empty(document, schema("settings")), overrides), "settings")
     settings = _settings_of(draft, path)
     found = [*problems, *overrides.problems, *draft.problems]
     return settings, [_with_variable(problem, overrides) for problem in found]
@@ -229,12 +230,14 @@ def _read_watermark(draft: Draft) -> Watermark:
     )
 
 
-def _without_empty(document: dict[str, Any]) -> dict[str, Any]:
-    """Drop keys with nothing behind them, such as a group whose lines are all commented out."""
+def _without_empty(document: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """Drop keys with nothing behind them, such as a group whose lines are all commented out; but no unknown ones."""
+    inner, of_others = known.get("properties", {}), known.get("additionalProperties") or {}
+    is_open = known.get("additionalProperties", True) is not False
     return {
-        key: _without_empty(value) if isinstance(value, dict) else value
+        key: _without_empty(value, inner.get(key, of_others)) if isinstance(value, dict) else value
         for key, value in document.items()
-        if value is not None
+        if value is not None or not (is_open or key in inner)
     }
 
 

@@ -22,6 +22,8 @@ def lines_of(folder: Path, text: str, **environ: str) -> list[str]:
         ("perfix: x", "$.perfix: unknown key; did you mean 'prefix'?"),
         ("prefix: 'a{b}'", "$.prefix: must be a name of letters, digits"),
         ("topics: {inputs: [a]}", "$.topics.inputs: unknown key; did you mean 'input'?"),
+        ("topics: {inputs: }", "$.topics.inputs: unknown key; did you mean 'input'?"),
+        ("htp:", "$.htp: unknown key; did you mean 'http'?"),
         ("topics: {input: []}", "$.topics.input: must not be empty"),
         ("topics: {input: [a, a]}", "$.topics.input: must not name anything twice, got 'a' twice"),
         ("topics: {input: ['a b']}", "$.topics.input[0]: must be a Kafka topic name"),
