@@ -55,8 +55,8 @@ class Metrics:
 
     def __init__(self, prefix: str = "tierwise", version: str = "", policy: str = "") -> None:
         self.registry = WholeRegistry()
-        ProcessCollector(registry=self.registry)
         self._prefix = re.sub(r"[^a-zA-Z0-9_]", "_", prefix)
+        ProcessCollector(namespace=self._prefix, registry=self.registry)
         self._add_conservation_law()
         self._add_scoring()
         self._add_progress()

@@ -196,7 +196,7 @@ _BOTTLENECK = Row(
             "CPU of a worker",
             "Near 100% the worker itself is the bottleneck: start more, up to the number of partitions.",
             "percentunit",
-            Query("rate(process_cpu_seconds_total{JOB}[$__rate_interval])", "{{instance}}"),
+            Query("rate(tierwise_process_cpu_seconds_total{JOB}[$__rate_interval])", "{{instance}}"),
         ),
         lines(
             "Waiting for Redis",

@@ -136,13 +136,13 @@ _REDIS = Row(
             "Connections of a worker",
             "Open files and connections. A number that only rises is a leak.",
             "short",
-            Query("process_open_fds{JOB}", "{{instance}}"),
+            Query("tierwise_process_open_fds{JOB}", "{{instance}}"),
         ),
         lines(
             "Memory of a worker",
             "Resident memory. It grows with the users whom time can move, and falls when they come to rest.",
             "bytes",
-            Query("process_resident_memory_bytes{JOB}", "{{instance}}"),
+            Query("tierwise_process_resident_memory_bytes{JOB}", "{{instance}}"),
         ),
     ),
 )

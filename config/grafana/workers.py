@@ -17,7 +17,7 @@ WORKER_ANNOTATIONS = (
     ),
     Annotation(
         "Workers started",
-        "process_start_time_seconds{JOB} * 1000",
+        "tierwise_process_start_time_seconds{JOB} * 1000",
         "Worker started",
         "{{instance}}",
         "instance",

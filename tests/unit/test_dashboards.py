@@ -31,9 +31,9 @@ IN_NO_PANEL = {
     "tierwise_webhooks_build_info": "the choice of jobs, and the mark of a new process",
     "tierwise_profiles_build_info": "the same",
     "tierwise_rekey_build_info": "the same",
-    "process_start_time_seconds": "the mark of a worker's start",
-    "process_virtual_memory_bytes": "costs nothing, says nothing",
-    "process_max_fds": "a limit that stays where it is",
+    "tierwise_process_start_time_seconds": "the mark of a worker's start",
+    "tierwise_process_virtual_memory_bytes": "costs nothing, says nothing",
+    "tierwise_process_max_fds": "a limit that stays where it is",
 }
 """Metrics that no panel shows, and why."""
 

@@ -162,6 +162,7 @@ def test_metrics__a_shard_that_left_has_no_gauges(server: HttpServer, metrics: M
 
 
 def test_metrics__a_prefix_becomes_a_legal_name() -> None:
-    """What a metric name cannot hold becomes an underscore."""
+    """What a metric name cannot hold becomes an underscore; no name goes without the prefix."""
     names = {family.name for family in Metrics("shop.eu-1").registry.collect()}
-    assert "shop_eu_1_messages_consumed" in names
+    assert {"shop_eu_1_messages_consumed", "shop_eu_1_process_open_fds"} <= names
+    assert [name for name in names if not name.startswith("shop_eu_1_")] == []
