@@ -65,3 +65,13 @@ class Draft:
         except ValueError as error:
             self.report(path, str(error))
             return default
+
+    def number_or_seconds(self, value: float | str, *path: PathPart) -> float:
+        """Answer a number as it stands and a duration in seconds."""
+        if not isinstance(value, str):
+            return float(value)
+        try:
+            return parse_duration(value) / 1000
+        except ValueError as error:
+            self.report(path, str(error))
+            return 0.0

@@ -1,10 +1,9 @@
-"""This file holds the rules of features: which events, which spans, which conditions."""
-
-from typing import Any, Literal, cast
+"""This file holds the rules of features: which events, which spans."""
 
 from config.draft import Draft
-from config.durations import format_duration, parse_duration
+from config.durations import format_duration
 from config.problems import PathPart, unknown_name
+from config.where_rules import read_where
 from scoring.policy import (
     ACTIVE_DAYS_SPAN_MS,
     BUCKETS_MAX,
@@ -12,7 +11,6 @@ from scoring.policy import (
     FEATURES_MAX,
     EventType,
     Feature,
-    Where,
 )
 
 Path = tuple[PathPart, ...]
@@ -56,7 +54,7 @@ def _read_feature(draft: Draft, name: str, events: tuple[EventType, ...]) -> Fea
         of=draft.value(*path, "of", default="count"),
         events=counted,
         weights=weights,
-        where=_read_where(draft, path),
+        where=read_where(draft, path),
         half_life_ms=draft.duration_ms(*path, "half_life"),
         span_ms=draft.duration_ms(*path, "span"),
         bucket_ms=draft.duration_ms(*path, "bucket"),
@@ -143,44 +141,3 @@ def _check_ratio(draft: Draft, ratio: Feature, features: tuple[Feature, ...]) ->
         elif name in kind_of and kind_of[name] not in RATIO_INPUTS:
             # These change only when a bucket leaves, which is what gives a ratio its deadlines.
             draft.report(path, f"must be a window, total or active_days feature, {name} is {kind_of[name]}")
-
-
-def _read_where(draft: Draft, path: Path) -> tuple[Where, ...]:
-    read = (_read_condition(draft, (*path, "where", field)) for field in draft.keys(*path, "where"))
-    return tuple(condition for condition in read if condition is not None)
-
-
-def _read_condition(draft: Draft, path: Path) -> Where | None:
-    value = draft.value(*path)
-    field = str(path[-1])
-    if value is None:
-        return None
-    if value in ("present", "absent"):
-        return Where(field, cast(Literal["present", "absent"], value))
-    if isinstance(value, dict):
-        minimum, maximum = (_bound(draft, (*path, end)) for end in ("min", "max"))
-        if minimum is not None and maximum is not None and minimum > maximum:
-            draft.report((*path, "min"), f"must not be above max ({maximum}), got {minimum}")
-        return Where(field, "between", minimum=minimum, maximum=maximum)
-    if isinstance(value, list):
-        return Where(field, "in", values=tuple(value))
-    if isinstance(value, str) and field != "item_age":
-        return Where(field, "in", values=(value,))
-    exact = _bound(draft, path)
-    return Where(field, "between", minimum=exact, maximum=exact)
-
-
-def _bound(draft: Draft, path: Path) -> float | None:
-    value: Any = draft.value(*path)
-    return None if value is None else seconds_or_number(draft, path, value)
-
-
-def seconds_or_number(draft: Draft, path: Path, value: float | str) -> float:
-    """Answer a number as it stands and a duration in seconds."""
-    if not isinstance(value, str):
-        return float(value)
-    try:
-        return parse_duration(value) / 1000
-    except ValueError as error:
-        draft.report(path, str(error))
-        return 0.0

@@ -3,7 +3,6 @@
 import math
 
 from config.draft import Draft
-from config.feature_rules import seconds_or_number
 from config.problems import PathPart, unknown_name
 from scoring.policy import LADDERS_MAX, Feature, Ladder, Part, Rung, Score
 
@@ -43,7 +42,7 @@ def _read_curve(draft: Draft, path: Path, kind: str | None) -> tuple[Point, ...]
         if isinstance(x, str) and kind not in ("since", None):
             draft.report((*spot, 0), f"only a since feature is measured in time, {path[-1]} is {kind}")
             return ()
-        point = (seconds_or_number(draft, (*spot, 0), x), float(points))
+        point = (draft.number_or_seconds(x, *spot, 0), float(points))
         if curve:
             _check_step(draft, spot, kind, curve[-1], point)
         curve.append(point)
@@ -164,8 +163,8 @@ def _check_order(draft: Draft, path: Path, below: Rung, rung: Rung) -> None:
             (*path, "enter_at"),
             f"must be above enter_at of {below.name} ({below.enter_at}), got {rung.enter_at}",
         )
-    elif rung.keep_at <= below.keep_at:
+    elif rung.keep_at < below.keep_at:
         spot = (*path, "keep_at" if draft.value(*path, "keep_at") is not None else "enter_at")
         draft.report(
-            spot, f"keep_at must be above that of {below.name} ({below.keep_at}), got {rung.keep_at}"
+            spot, f"keep_at must not be below that of {below.name} ({below.keep_at}), got {rung.keep_at}"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from scoring.policy import Policy, Where
 
-TEXT_FIELDS = ("item_id", "category", "channel", "scene", "coupon_id")
+TEXT_FIELDS = ("order_id", "item_id", "category", "channel", "scene", "coupon_id")
 MATCH_BITS = 63  # The mask is a signed 64-bit number.
 
 
@@ -55,14 +55,14 @@ def holds(where: Where, texts: Mapping[str, str], numbers: Mapping[str, float]) 
     """
     Tell whether one restriction holds; an absent field is in and between nothing.
 
-    `numbers` are in the units of Where: major units of money, seconds of age.
+    `numbers` are in the units of Where: major units of money, milliseconds of a time, seconds of an age.
     """
     if where.op == "present":
         return where.field in texts or where.field in numbers
     if where.op == "absent":
         return where.field not in texts and where.field not in numbers
     if where.op == "in":
-        return texts.get(where.field) in where.values
+        return texts.get(where.field, numbers.get(where.field)) in where.values
     number = numbers.get(where.field)
     if number is None:
         return False

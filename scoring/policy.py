@@ -41,12 +41,13 @@ class Where:
     Restrict a feature to the events whose `field` satisfies `op`.
 
     `in` compares with `values`; `between` includes both ends, None leaves an end open. The unit is the
-    field's: major units for `amount` and `discount_amount`, seconds for `item_age`.
+    field's: major units for `amount` and `discount_amount`, seconds for `item_age`, Unix milliseconds for
+    `item_launch_at`.
     """
 
     field: str
     op: WhereOp
-    values: tuple[str, ...] = ()
+    values: tuple[str, ...] | tuple[float, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
 

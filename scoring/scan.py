@@ -59,7 +59,7 @@ class ScanTables(NamedTuple):
         guard_start: guards of type t are guard_start[t]:guard_start[t + 1].
         guard_bit, clause_start: a guard adds its bit when all its clauses hold.
         clause_field, clause_op, clause_minimum, clause_maximum: what one `where` asks.
-        clause_value_start, value_text, value_start: the texts of its `in`.
+        clause_value_start, value_text, value_start, value_number: what its `in` lists, texts or numbers.
     """
 
     type_text: Bytes
@@ -76,6 +76,7 @@ class ScanTables(NamedTuple):
     clause_value_start: Int64s
     value_text: Bytes
     value_start: Int64s
+    value_number: npt.NDArray[np.float64]
 
 
 class ScanColumns(NamedTuple):
@@ -100,7 +101,7 @@ def _types_of_tables() -> types.Type:
         for dtype, names in (
             (np.uint8, ("type_text", "value_text")),
             (np.int8, ("type_needs_order", "clause_field", "clause_op")),
-            (np.float64, ("clause_minimum", "clause_maximum")),
+            (np.float64, ("clause_minimum", "clause_maximum", "value_number")),
         )
         for name in names
     }
@@ -194,16 +195,24 @@ def clause_holds(
         return there == (op == PRESENT)
     if not there:
         return False
-    if op == IN:
+    number = 0.0
+    if field == LAUNCH:
+        number = float(start[LAUNCH])
+    elif field == ITEM_AGE:
+        number = (start[EVENT_TIME] - start[LAUNCH]) / 1000.0
+    elif field in (AMOUNT, DISCOUNT):
+        number = start[field] / money_unit
+    elif op == IN:
         for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
             value_start, value_stop = tables.value_start[value], tables.value_start[value + 1]
             if equals(text, start[field], stop[field], tables.value_text, value_start, value_stop):
                 return True
         return False
-    if field == ITEM_AGE:
-        number = (start[EVENT_TIME] - start[LAUNCH]) / 1000.0
-    else:
-        number = start[field] / money_unit
+    if op == IN:
+        for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
+            if number == tables.value_number[value]:
+                return True
+        return False
     return number >= tables.clause_minimum[clause] and number <= tables.clause_maximum[clause]
 
 

@@ -24,7 +24,7 @@ def scan_tables(policy: Policy, matcher: Matcher) -> ScanTables:
     clauses = [where for _, wheres in guards for where in wheres]
     values = [value for where in clauses for value in where.values]
     type_text, type_start = _texts(event.name for event in policy.events)
-    value_text, value_start = _texts(values)
+    value_text, value_start = _texts(value if isinstance(value, str) else "" for value in values)
     return ScanTables(
         type_text=type_text,
         type_start=type_start,
@@ -40,6 +40,7 @@ def scan_tables(policy: Policy, matcher: Matcher) -> ScanTables:
         clause_value_start=_starts(len(where.values) for where in clauses),
         value_text=value_text,
         value_start=value_start,
+        value_number=np.array([np.nan if isinstance(v, str) else v for v in values], np.float64),
     )
 
 

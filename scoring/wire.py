@@ -24,7 +24,7 @@ REQUIRED: Final = ("event_id", "user_id", "type", "event_time")
 REQUIRED_OF_ORDERS: Final = ("order_id", "amount")
 MONEY_FIELDS: Final = ("amount", "discount_amount")
 TIME_FIELDS: Final = ("event_time", "item_launch_at")
-STRING_FIELDS: Final = ("event_id", "user_id", "type", "order_id", *TEXT_FIELDS)
+STRING_FIELDS: Final = ("event_id", "user_id", "type", *TEXT_FIELDS)
 RULES: Final = {
     **dict.fromkeys(STRING_FIELDS, "must be a string"),
     **dict.fromkeys(MONEY_FIELDS, "must be a number or a decimal string"),
@@ -64,7 +64,7 @@ class WireEvent:
             if minor is not None:
                 numbers[name] = minor / 10**minor_digits
         if self.item_launch_at_ms is not None:
-            numbers["item_launch_at"] = self.item_launch_at_ms / 1000
+            numbers["item_launch_at"] = self.item_launch_at_ms
             numbers["item_age"] = (self.event_time_ms - self.item_launch_at_ms) / 1000
         return numbers
 

@@ -41,7 +41,11 @@ CONDITIONS: list[dict[str, Any]] = [
     {"amount": {"min": 10}},
     {"amount": {"min": 0.01, "max": 19.99}},
     {"discount_amount": {"max": 5}},
+    {"amount": [0, 19.99, 100]},
+    {"order_id": "absent"},
     {"item_launch_at": "present"},
+    {"item_launch_at": {"min": "2026-03-15T08:00:00+08:00"}},
+    {"item_age": ["0s", 3600, "7d"]},
     {"item_age": {"max": "7d"}},
     {"item_age": {"min": 0, "max": 3600}},
 ]
@@ -201,7 +205,7 @@ def score_documents(draw: Draw, features: dict[str, Any]) -> dict[str, Any]:
 @st.composite
 def limits_down(draw: Draw) -> dict[str, Any]:
     """Draw what keeps a rung a while: often nothing but a margin."""
-    limits: dict[str, Any] = {"margin": draw(st.sampled_from([0, 0.2, 0.5]))}
+    limits: dict[str, Any] = {"margin": draw(st.sampled_from([0, 0.2, 0.5, 1]))}
     if draw(st.booleans()):
         limits["grace"] = draw(st.sampled_from(["0d", "1500ms", "90m", "1d", "10d"]))
         limits["min_dwell"] = draw(st.sampled_from(["0d", "1h", "7d"]))

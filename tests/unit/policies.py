@@ -38,6 +38,14 @@ SHOP_FEATURES = (
         "fresh", "total", events=("page_view",), where=(Where("item_age", "between", (), 0.0, 2_592_000.0),)
     ),
     Feature("launched", "total", events=("page_view",), where=(Where("item_launch_at", "present"),)),
+    Feature("priced", "total", events=("order_paid",), where=(Where("amount", "in", (0.0, 19.9)),)),
+    Feature("ordered", "total", events=("page_view",), where=(Where("order_id", "in", ("o1", "o2")),)),
+    Feature(
+        "ancient",
+        "total",
+        events=("page_view",),
+        where=(Where("item_launch_at", "between", (), None, 1000.0),),
+    ),
     Feature("cart_age", "since", events=("add_to_cart",), until=("order_paid",)),
 )
 

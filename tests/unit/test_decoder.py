@@ -304,6 +304,13 @@ def test_decoder__the_last_of_equal_keys_wins_and_unknown_fields_are_ignored() -
         (message(ORDER, amount=99.944), {"activity", "spend", "orders", "bare"}),
         (message(ORDER, amount=10), {"activity", "spend", "orders", "bare", "cheap"}),
         (message(ORDER, discount_amount="0.1"), {"activity", "spend", "orders", "bare", "mid"}),
+        (message(ORDER, amount=0), {"activity", "spend", "orders", "bare", "cheap", "priced"}),
+        (message(ORDER, amount="19.90"), {"activity", "spend", "orders", "bare", "priced"}),
+        (message(VIEW, order_id="o2"), {"activity", "bare", "ordered"}),
+        (message(VIEW, order_id="o"), {"activity", "bare"}),
+        (message(VIEW, order_id="o\n2"), {"activity", "bare"}),
+        (message(VIEW, item_launch_at=1000), {"activity", "bare", "launched", "ancient"}),
+        (message(VIEW, item_launch_at=1001), {"activity", "bare", "launched"}),
         (message(ORDER, discount_amount="5.01"), {"activity", "spend", "orders", "bare"}),
     ],
 )

@@ -58,6 +58,13 @@ def test_policy__without_margin_and_keep_at_reach_and_keep_are_one() -> None:
     assert policy.ladders[1].rungs[1].keep_at == 50.0
 
 
+def test_policy__a_margin_of_one_keeps_every_rung_down_to_no_points() -> None:
+    """What was reached is kept for good, on every rung alike."""
+    rungs = [{"name": "bronze"}, {"name": "silver", "enter_at": 20}, {"name": "gold", "enter_at": 50}]
+    policy = parse_policy(changed(ladders__tier__margin=1, ladders__tier__rungs=rungs), "test")
+    assert [rung.keep_at for rung in policy.ladders[0].rungs[1:]] == [0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
@@ -71,6 +78,14 @@ def test_policy__without_margin_and_keep_at_reach_and_keep_are_one() -> None:
         ({"item_age": {"max": "30d"}}, Where("item_age", "between", maximum=30 * 86400.0)),
         ({"item_age": {"min": -5, "max": 10}}, Where("item_age", "between", minimum=-5.0, maximum=10.0)),
         ({"item_launch_at": "present"}, Where("item_launch_at", "present")),
+        ({"order_id": "absent"}, Where("order_id", "absent")),
+        ({"amount": [9.9, 100]}, Where("amount", "in", (9.9, 100.0))),
+        ({"item_age": ["1h", 60]}, Where("item_age", "in", (3600.0, 60.0))),
+        ({"item_launch_at": 1000}, Where("item_launch_at", "between", (), 1000.0, 1000.0)),
+        (
+            {"item_launch_at": {"min": "1970-01-01T08:00:01+08:00"}},
+            Where("item_launch_at", "between", minimum=1000.0),
+        ),
     ],
 )
 def test_policy__conditions_read_as_written(condition: dict[str, Any], expected: Where) -> None:
