@@ -66,12 +66,7 @@ class Draft:
             self.report(path, str(error))
             return default
 
-    def number_or_seconds(self, value: float | str, *path: PathPart) -> float:
-        """Answer a number as it stands and a duration in seconds."""
-        if not isinstance(value, str):
-            return float(value)
-        try:
-            return parse_duration(value) / 1000
-        except ValueError as error:
-            self.report(path, str(error))
-            return 0.0
+    def number_or_seconds(self, *path: PathPart) -> float:
+        """Answer what stands at a path: a number as it is, a duration in seconds."""
+        value: float | str = self.value(*path)
+        return self.duration_ms(*path) / 1000 if isinstance(value, str) else float(value)

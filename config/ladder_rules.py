@@ -42,7 +42,7 @@ def _read_curve(draft: Draft, path: Path, kind: str | None) -> tuple[Point, ...]
         if isinstance(x, str) and kind not in ("since", None):
             draft.report((*spot, 0), f"only a since feature is measured in time, {path[-1]} is {kind}")
             return ()
-        point = (draft.number_or_seconds(x, *spot, 0), float(points))
+        point = (draft.number_or_seconds(*spot, 0), float(points))
         if curve:
             _check_step(draft, spot, kind, curve[-1], point)
         curve.append(point)

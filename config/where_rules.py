@@ -26,23 +26,22 @@ def _read_condition(draft: Draft, path: Path) -> Where | None:
         return Where(field, cast(Literal["present", "absent"], value))
     if field in TEXT_FIELDS:
         return Where(field, "in", values=tuple(value) if isinstance(value, list) else (value,))
+    number = _time_ms if field == "item_launch_at" else Draft.number_or_seconds
     if isinstance(value, list):
-        return Where(field, "in", values=tuple(_number(draft, (*path, at)) for at in range(len(value))))
+        return Where(field, "in", values=tuple(number(draft, *path, at) for at in range(len(value))))
     if isinstance(value, dict):
-        minimum, maximum = (_number(draft, (*path, end)) if end in value else None for end in ("min", "max"))
+        minimum, maximum = (number(draft, *path, end) if end in value else None for end in ("min", "max"))
         if minimum is not None and maximum is not None and minimum > maximum:
             draft.report((*path, "min"), f"must not be above max ({maximum}), got {minimum}")
         return Where(field, "between", minimum=minimum, maximum=maximum)
-    exact = _number(draft, path)
+    exact = number(draft, *path)
     return Where(field, "between", minimum=exact, maximum=exact)
 
 
-def _number(draft: Draft, path: Path) -> float:
-    """Answer the number at a path in the unit of its field."""
+def _time_ms(draft: Draft, *path: PathPart) -> float:
+    """Answer the time at a path, which is written as in events, in Unix milliseconds."""
     value: float | str = draft.value(*path)
-    if "item_launch_at" not in path or not isinstance(value, str):
-        return draft.number_or_seconds(value, *path)
-    time_ms = rfc3339_ms(value)
+    time_ms = rfc3339_ms(value) if isinstance(value, str) else value
     if time_ms is None:
         draft.report(path, f"must be a time such as 2026-09-01T00:00:00Z, got {shown(value)}")
     return float(time_ms or 0)

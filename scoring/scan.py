@@ -183,6 +183,25 @@ def equals(text: Bytes, start: int, stop: int, other: Bytes, other_start: int, o
 
 
 @borrowing
+def lists_text(text: Bytes, start: int, stop: int, clause: int, tables: ScanTables) -> bool:
+    """Tell whether the list of one `where` holds a text."""
+    for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
+        value_start, value_stop = tables.value_start[value], tables.value_start[value + 1]
+        if equals(text, start, stop, tables.value_text, value_start, value_stop):
+            return True
+    return False
+
+
+@borrowing
+def lists_number(number: float, clause: int, tables: ScanTables) -> bool:
+    """Tell whether the list of one `where` holds a number."""
+    for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
+        if number == tables.value_number[value]:
+            return True
+    return False
+
+
+@borrowing
 def clause_holds(
     text: Bytes, clause: int, present: int, start: Int64s, stop: Int64s, tables: ScanTables, money_unit: float
 ) -> bool:
@@ -195,24 +214,16 @@ def clause_holds(
         return there == (op == PRESENT)
     if not there:
         return False
-    number = 0.0
+    if field not in (LAUNCH, ITEM_AGE, AMOUNT, DISCOUNT):
+        return lists_text(text, start[field], stop[field], clause, tables)
     if field == LAUNCH:
         number = float(start[LAUNCH])
     elif field == ITEM_AGE:
         number = (start[EVENT_TIME] - start[LAUNCH]) / 1000.0
-    elif field in (AMOUNT, DISCOUNT):
+    else:
         number = start[field] / money_unit
-    elif op == IN:
-        for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
-            value_start, value_stop = tables.value_start[value], tables.value_start[value + 1]
-            if equals(text, start[field], stop[field], tables.value_text, value_start, value_stop):
-                return True
-        return False
     if op == IN:
-        for value in range(tables.clause_value_start[clause], tables.clause_value_start[clause + 1]):
-            if number == tables.value_number[value]:
-                return True
-        return False
+        return lists_number(number, clause, tables)
     return number >= tables.clause_minimum[clause] and number <= tables.clause_maximum[clause]
 
 

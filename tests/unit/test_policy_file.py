@@ -96,6 +96,13 @@ def test_policy__conditions_read_as_written(condition: dict[str, Any], expected:
     assert parse_policy(policy_to_document(policy), "stored") == policy
 
 
+def test_policy__a_condition_is_read_by_its_field_whatever_the_feature_is_called() -> None:
+    """A feature may have the name of a field."""
+    spec = {"kind": "total", "events": ["page_view"], "where": {"item_age": {"max": "30d"}}}
+    policy = parse_policy(changed(features__item_launch_at=spec), "test")
+    assert feature(policy, "item_launch_at").where == (Where("item_age", "between", maximum=30 * 86400.0),)
+
+
 @pytest.mark.parametrize(
     "path", [None, REPOSITORY / "config/policies/ecommerce.yaml"], ids=["retail", "ecommerce"]
 )
