@@ -81,7 +81,8 @@ def in_a_worker(policy: Policy, shard: Shard) -> Bytes:
     """Answer bytes of a user at rest by part of the layout, and what he takes besides while he is at work."""
     users, count = shard.users, len(shard.users)
     everybody = np.arange(count)
-    words, wide = users.state.rows[users.state.place[everybody]], 8 * users.state.rows.shape[1]
+    rows, wide = users.state.rows[users.state.place[everybody]], 8 * users.state.rows.shape[1]
+    words = rows[:, : users.compiled.layout.width]
     lists = WORD * (words[:, IDS_CAP] + words[:, ORDERS_CAP]).mean()
     found = at_rest(policy, users, words)
     before = users.state.heap[0] - users.state.counts[C_FREE]
@@ -102,7 +103,7 @@ def in_a_worker(policy: Policy, shard: Shard) -> Bytes:
 
 def at_rest(policy: Policy, users: UserRows, words: Int64s) -> Bytes:
     """Answer bytes of a row at rest by part, as scoring/row_bytes.py lays them out; `words` are those at work."""
-    is_told = words != users.compiled.blank_row
+    is_told = words != users.compiled.blank_row[: words.shape[1]]
     is_told[:, [IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP]] = False
     newest_ms = np.where(np.arange(words.shape[1]) > NEWEST, words[:, [NEWEST]], 0)
     near = signed_bytes(words - newest_ms)

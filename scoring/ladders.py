@@ -10,6 +10,7 @@ import numpy as np
 from scoring.borrowing import borrowing
 from scoring.deadlines import advance_below, fall_due, is_kept_until, next_fall
 from scoring.features import feature_value
+from scoring.headroom import note_headroom
 from scoring.lookup import ladder_cell, ladder_count, part_cell, rung_number, score_cell
 from scoring.row import AS_OF, BELOW_SINCE, FALLS_AT, LAST_FALL, NEVER, NONE, RUNG, SEQ, STALE
 from scoring.row import SINCE as ENTERED
@@ -89,6 +90,7 @@ def move(tables, state, changes, r, ladder, target, score, cause, event):
     below = score < rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + target, R_KEEP)
     row[at + BELOW_SINCE] = as_of_ms if below else NONE
     row[at + FALLS_AT] = next_fall(tables, ladder, row, row_f) if target else NEVER
+    note_headroom(tables, row, row_f, ladder, score)
     row[STALE] &= ~(np.int64(1) << ladder)
     row[SEQ] += 1
     mark_dirty(state, r)
@@ -123,6 +125,7 @@ def judge(tables, state, changes, r, ladder, cause, event):
     at = ladder_at(tables, ladder)
     rung = row[at + RUNG]
     score = ladder_score(tables, ladder, row, row_f)
+    note_headroom(tables, row, row_f, ladder, score)
     target = highest_entered(tables, ladder, rung, score)
     if target == rung and rung > 0:
         if score >= rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP):

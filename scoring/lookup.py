@@ -12,9 +12,11 @@ from scoring.tables import (
     AT_TYPES,
     FEATURE_COLUMNS,
     FEATURE_NUMBERS,
+    GAIN_NUMBERS,
     LADDER_COLUMNS,
     LADDER_COUNT,
     NUMBERS_AT_FEATURES,
+    NUMBERS_AT_GAINS,
     NUMBERS_AT_POINTS,
     NUMBERS_AT_RUNGS,
     NUMBERS_AT_WEIGHTS,
@@ -93,3 +95,10 @@ def ladder_cell(tables, ladder, column):
 def rung_number(tables, rung, column):
     """Read a threshold of a rung."""
     return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_RUNGS] + RUNG_NUMBERS * rung + column)]
+
+
+@borrowing
+def gain_number(tables, type_number, ladder, column):
+    """Read what an event of a type adds to a ladder's score at most."""
+    cell = tables.cells[LADDER_COUNT] * type_number + ladder
+    return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_GAINS] + GAIN_NUMBERS * cell + column)]

@@ -32,6 +32,8 @@ ORDER_HASH, ORDER_TIME, ORDER_LEFT, ORDER_MATCH, ORDER_TYPE = 0, 1, 2, 3, 4
 ORDER_WORDS = 5
 ORDER_GONE = -1  # in ORDER_TYPE: nothing is left of it
 
+LINE_WORDS = 8  # of what a CPU fetches at once
+
 DAY_MS = 86_400_000
 FORMAT = 3  # rises when the meaning of a word changes with the same policy
 
@@ -50,12 +52,19 @@ def feature_words(feature: Feature) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything of a policy stands in a row; `width` in words."""
+    """
+    Where everything of a policy stands in a row.
+
+    Attributes:
+        width: the words that are stored.
+        work_width: these and, for each ladder of a user at work, its headroom; whole lines of the CPU's caches.
+    """
 
     topics: int
     ladders_at: int
     feature_at: tuple[int, ...]
     width: int
+    work_width: int
     fingerprint: int
 
 
@@ -69,4 +78,6 @@ def layout_of(policy: Policy, topics: int) -> Layout:
         at += feature_words(feature)
     described = {"format": FORMAT, "topics": topics, "policy": asdict(policy)}
     digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode()).digest()
-    return Layout(topics, ladders_at, tuple(feature_at), at, int.from_bytes(digest[:7], "little"))
+    fingerprint = int.from_bytes(digest[:7], "little")
+    work_width = -(-(at + len(policy.ladders)) // LINE_WORDS) * LINE_WORDS
+    return Layout(topics, ladders_at, tuple(feature_at), at, work_width, fingerprint)

@@ -119,7 +119,7 @@ def times_before(row, word):
 @borrowing
 def told_words(row, blank, first):
     """Answer a bit for each of 64 words that differs from a blank row's; addresses mean nothing outside."""
-    told, words = np.int64(0), min(64, row.shape[0] - first)
+    told, words = np.int64(0), min(64, blank.shape[0] - first)
     for n in range(words):
         told |= np.int64(row[first + n] != blank[first + n]) << np.int64(n)
     return told & ~ADDRESSES if first == 0 else told
@@ -129,10 +129,10 @@ def told_words(row, blank, first):
 def put_row(pool, row, blank, out, at):
     """Write a row and what it remembers; answer where it ends."""
     pair, mask = np.int64(-1), at
-    at += mask_bytes(row)
-    for first in range(0, row.shape[0], 64):
+    at += mask_bytes(blank)
+    for first in range(0, blank.shape[0], 64):
         put_plain(out, mask + first // 8, told_words(row, blank, first))
-    for first in range(0, row.shape[0], 64):
+    for first in range(0, blank.shape[0], 64):
         told = told_words(row, blank, first)
         while told:
             word = first + trailing_zeros(told)
@@ -154,11 +154,19 @@ def put_row(pool, row, blank, out, at):
 
 
 @borrowing
+def blank_out(row, blank):
+    """Make a row of work that of nobody; what is not stored is unknown."""
+    copy_words(row, 0, blank, 0, blank.shape[0])
+    for word in range(blank.shape[0], row.shape[0]):
+        row[word] = 0
+
+
+@borrowing
 def take_words(row, blank, source, at):
     """Read a row's words, without what it remembers; answer where to go on, and the next pair."""
-    pair, mask, words = np.int64(-1), at, row.shape[0]
-    copy_words(row, 0, blank, 0, words)
-    at += mask_bytes(row)
+    pair, mask, words = np.int64(-1), at, blank.shape[0]
+    blank_out(row, blank)
+    at += mask_bytes(blank)
     for first in range(0, words, 64):
         told = plain(source, mask + first // 8)
         if words - first < 64:

@@ -28,7 +28,7 @@ from scoring.row import (
     ORDERS_COUNT,
     RUNG,
 )
-from scoring.row_bytes import SLACK, bytes_max, new_block, put_plain, put_row, take_row, take_words
+from scoring.row_bytes import SLACK, blank_out, bytes_max, new_block, put_plain, put_row, take_row, take_words
 from scoring.scores import ladder_at
 from scoring.state import BLANK, C_VACANT
 
@@ -141,7 +141,7 @@ def open_rows(state, rows, start, blank, room):
         place = state.vacant[state.counts[C_VACANT]]
         row = state.rows[place]
         if state.place[r] == BLANK:
-            copy_words(row, 0, blank, 0, row.shape[0])
+            blank_out(row, blank)
         else:
             block = ~state.place[r]
             take_row(state, row, blank, state.pool_bytes, 8 * (block + 1))

@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 
+from scoring.bits import trailing_zeros
 from scoring.borrowing import borrowing
 from scoring.features import note_event
 from scoring.jit import kernel
@@ -26,6 +27,7 @@ from scoring.row import (
     ID_WORDS,
     IDS_AT,
     IDS_COUNT,
+    LINE_WORDS,
     NEVER,
     NEWEST,
     NONE,
@@ -46,6 +48,7 @@ from scoring.tables import (
     M_LATENESS,
     M_ORDER_MEMORY,
     M_POOL,
+    T_LINES,
     T_ORDER,
     T_REFUND,
     T_UNTIL,
@@ -57,7 +60,6 @@ APPLIED, TOO_LATE, UNKNOWN_ORDER, DUPLICATE, IGNORED, REPLAYED = 0, 7, 8, 20, 21
 NO_ORDER = -1
 
 AHEAD = 16  # So many users before a kernel comes to one, his row is fetched; half as many before, his ids.
-LINE_WORDS = 8
 ID_LINES_MAX = 8  # The CPU goes on by itself with what is read in a row.
 
 
@@ -136,7 +138,9 @@ def apply_event(tables, state, changes, events, i, r):
     due = NEVER
     for ladder in range(ladder_count(tables)):
         # Nobody has looked at a new user's scores yet: a curve may give points for nothing.
-        unmoved = not is_new and stands(tables, row, ladder, touched, lowered, ratios_rested)
+        unmoved = not is_new and stands(
+            tables, row, row_f, ladder, touched, lowered, ratios_rested, type_number, amount_minor
+        )
         if unmoved or not judge(tables, state, changes, r, ladder, cause, i):
             settle(tables, row, ladder, touched, lowered)
         due = min(due, row[ladder_at(tables, ladder) + FALLS_AT])
@@ -150,22 +154,32 @@ def fetch_row(state, r):
     first = state.place[r] * width
     for word in range(0, width, LINE_WORDS):
         prefetch(state.rows, first + word)
-    prefetch(state.rows, first + width - 1)
     prefetch(state.due, r)
     prefetch(state.dirty, r)
 
 
 @borrowing
-def fetch_ahead(state, events, position):
+def fetch_lines(tables, state, r, type_number):
+    """Have those lines of a user's row brought near that an event of a type looks at."""
+    first, lines = state.place[r] * state.rows.shape[1], type_cell(tables, type_number, T_LINES)
+    while lines:
+        prefetch(state.rows, first + LINE_WORDS * trailing_zeros(lines))
+        lines &= lines - 1
+    prefetch(state.due, r)
+    prefetch(state.dirty, r)
+
+
+@borrowing
+def fetch_ahead(tables, state, events, position):
     """Have brought near what the messages to come will look at: rows first, then what these point to."""
     if position + 2 * AHEAD < events.order.shape[0]:
         r = events.row[events.order[position + 2 * AHEAD]]
         if r >= 0:
             prefetch(state.place, r)
     if position + AHEAD < events.order.shape[0]:
-        r = events.row[events.order[position + AHEAD]]
-        if r >= 0:
-            fetch_row(state, r)
+        i = events.order[position + AHEAD]
+        if events.row[i] >= 0:
+            fetch_lines(tables, state, events.row[i], events.type[i])
     if position + AHEAD // 2 < events.order.shape[0]:
         r = events.row[events.order[position + AHEAD // 2]]
         if r >= 0:
@@ -185,7 +199,7 @@ def score_events(tables, state, changes, events, start):
     """
     for position in range(start, events.order.shape[0]):
         i = events.order[position]
-        fetch_ahead(state, events, position)
+        fetch_ahead(tables, state, events, position)
         if events.fate[i] != APPLIED:
             continue
         if events.type[i] < 0:

@@ -12,8 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scoring import row as words
-from scoring.policy import Feature, Ladder, Policy, Score
-from scoring.row import DAY_MS, FIRST_SEEN, LADDER_WORDS, Layout, layout_of, ring_size
+from scoring.gains import GAIN_NUMBERS, gains_of, rounding_of
+from scoring.policy import EventType, Feature, Ladder, Policy, Score
+from scoring.row import (
+    DAY_MS,
+    FIRST_SEEN,
+    LADDER_WORDS,
+    LINE_WORDS,
+    Layout,
+    feature_words,
+    layout_of,
+    ring_size,
+)
 
 I64 = NDArray[np.int64]
 F64 = NDArray[np.float64]
@@ -33,7 +43,7 @@ F_KIND, F_AT, F_AMOUNT, F_SPAN, F_BUCKET, F_DAYS, F_RING, F_OVER, F_UNDER, F_FIR
 # Columns of `feature_floats`.
 F_HALF_LIFE, F_AT_LEAST, F_UNIT = range(3)
 # Columns of `types`.
-T_ORDER, T_REFUND, T_UNTIL = range(3)
+T_ORDER, T_REFUND, T_UNTIL, T_LINES = range(4)
 # Columns of `scores`.
 S_MAX, S_PART, S_PART_END = range(3)
 # Columns of `parts`.
@@ -51,8 +61,11 @@ P_FEATURE, P_POINT, P_POINT_END = range(3)
     L_RATIO,
     L_FEATURES,
 ) = range(10)
-# Columns of `rungs`: the score that reaches them and that keeps them, tolerance included.
-R_ENTER, R_KEEP = range(2)
+# Columns of `rungs`: the score that reaches them and that keeps them, tolerance included; and below which, whatever
+# rounding does, a score does not reach them.
+R_ENTER, R_KEEP, R_NEAR = range(3)
+# Columns of `gains`.
+G_POINTS, G_PER_MINOR, G_MOST = range(GAIN_NUMBERS)
 # Places in `limits`.
 (
     M_LATENESS,
@@ -65,9 +78,11 @@ R_ENTER, R_KEEP = range(2)
     M_POOL,
     M_FIRSTS,
     M_RATIO_STEP,
-) = range(10)
+    M_HEADROOM_AT,
+) = range(11)
 
 TOLERANCE = 1e-9  # a score reaches h when score >= h - TOLERANCE * max(1, |h|)
+LINES_MAX = 63  # in T_LINES
 LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
 
 
@@ -83,14 +98,15 @@ LAST_TABLED_YEAR = 2100  # later days are taken as 24 h each
     NUMBERS_AT_WEIGHTS,
     NUMBERS_AT_POINTS,
     NUMBERS_AT_RUNGS,
+    NUMBERS_AT_GAINS,
     WEIGHT_NUMBERS,
     LADDER_COUNT,
     DAY_COUNT,
     AT_LIMITS,
-) = range(14)
-LIMIT_COUNT = 10
-FEATURE_COLUMNS, TYPE_COLUMNS, SCORE_COLUMNS, PART_COLUMNS, LADDER_COLUMNS = 11, 3, 3, 3, 10
-FEATURE_NUMBERS, POINT_NUMBERS, RUNG_NUMBERS = 3, 2, 2
+) = range(15)
+LIMIT_COUNT = 11
+FEATURE_COLUMNS, TYPE_COLUMNS, SCORE_COLUMNS, PART_COLUMNS, LADDER_COLUMNS = 11, 4, 3, 3, 10
+FEATURE_NUMBERS, POINT_NUMBERS, RUNG_NUMBERS = 3, 2, 3
 
 
 class Tables(NamedTuple):
@@ -101,7 +117,8 @@ class Tables(NamedTuple):
 
     cells: header, limits, then row by row the whole numbers of features, types, scores, parts, ladders, and the
         Unix time at which each local day since 1970-01-01 starts.
-    numbers: row by row the floats of features, weights (types x features), curve points and rungs.
+    numbers: row by row the floats of features, weights (types x features), curve points, rungs, and gains (types x
+        ladders).
     """
 
     cells: I64
@@ -136,9 +153,9 @@ def compile_policy(
     limits = [allowed_lateness_ms, duplicates_per_user, policy.order_memory_ms, policy.orders_per_user]
     limits += [layout.ladders_at, int(-day_start_ms[0]), changes, 2 * pool_words + 64]
     limits.append(sum(1 << number for number, feature in enumerate(policy.features) if feature.first))
-    limits.append(_ratio_step(policy, day_start_ms))
-    whole = (_features(policy, layout), _types(policy), scores, parts, ladders, day_start_ms)
-    floats = (_feature_floats(policy), _weights(policy), points, rungs)
+    limits += [_ratio_step(policy, day_start_ms), layout.width]
+    whole = (_features(policy, layout), _types(policy, layout), scores, parts, ladders, day_start_ms)
+    floats = (_feature_floats(policy), _weights(policy), points, rungs, gains_of(policy))
     header = [*_starts(whole, AT_LIMITS + LIMIT_COUNT), *_starts(floats, 0)]
     header += [len(policy.features), len(policy.ladders), len(day_start_ms)]
     tables = Tables(
@@ -207,12 +224,22 @@ def _weights(policy: Policy) -> F64:
     return weights
 
 
-def _types(policy: Policy) -> I64:
-    table = np.zeros((len(policy.events), 3), np.int64)
+def _types(policy: Policy, layout: Layout) -> I64:
+    table = np.zeros((len(policy.events), TYPE_COLUMNS), np.int64)
     for number, event in enumerate(policy.events):
         ended = sum(1 << f for f, feature in enumerate(policy.features) if event.name in feature.until)
-        table[number] = event.order, event.refund, ended
+        table[number] = event.order, event.refund, ended, _lines(policy, layout, event)
     return table
+
+
+def _lines(policy: Policy, layout: Layout, event: EventType) -> int:
+    """Answer a bit for each line of a row, up to 63, that an event of a type looks at, as a rule."""
+    touched = [(0, layout.ladders_at + LADDER_WORDS * len(policy.ladders)), (layout.width, layout.work_width)]
+    for feature, at in zip(policy.features, layout.feature_at, strict=True):
+        if event.refund or event.name in feature.events or event.name in feature.until:
+            touched.append((at, at + feature_words(feature)))
+    lines = {word // LINE_WORDS for first, end in touched for word in range(first, end)}
+    return sum(1 << line for line in lines if line < LINES_MAX)
 
 
 def _scores(policy: Policy) -> tuple[I64, F64, I64]:
@@ -244,14 +271,16 @@ def _has_kind(policy: Policy, score: Score, kind: str) -> bool:
 
 
 def _ladders(policy: Policy) -> tuple[F64, I64]:
-    rungs: list[tuple[float, float]] = []
+    rungs: list[tuple[float, float, float]] = []
     ladders: list[list[int]] = []
     scores = {score.name: (number, score) for number, score in enumerate(policy.scores)}
     for ladder in policy.ladders:
         number, score = scores[ladder.score]
         ladders.append([number, len(rungs), *_ladder_numbers(policy, ladder, score)])
         for rung in ladder.rungs:
-            rungs.append((_reached_at(rung.enter_at), _reached_at(rung.keep_at)))
+            enter_at = _reached_at(rung.enter_at)
+            near = enter_at - TOLERANCE * max(1.0, abs(rung.enter_at)) - rounding_of(policy, score)
+            rungs.append((enter_at, _reached_at(rung.keep_at), near))
     return np.array(rungs, np.float64), np.array(ladders, np.int64)
 
 
@@ -294,7 +323,7 @@ def _first_instant_of(midnight: datetime, zone: ZoneInfo) -> datetime:
 
 def _blank_row(policy: Policy, layout: Layout) -> I64:
     """Build the row of a user who has not been seen."""
-    row = np.zeros(layout.width, np.int64)
+    row = np.zeros(layout.work_width, np.int64)
     row[[FIRST_SEEN, words.NEWEST, words.AS_OF]] = words.NONE
     row[words.OFFSETS : words.OFFSETS + layout.topics] = -1
     for number in range(len(policy.ladders)):

@@ -4,6 +4,7 @@ import numpy as np
 
 from scoring.borrowing import borrowing
 from scoring.deadlines import is_kept_until
+from scoring.headroom import has_headroom
 from scoring.lookup import ladder_cell, limit
 from scoring.row import AS_OF, BELOW_SINCE, FALLS_AT, NEVER, NEWEST, NONE, RUNG, STALE
 from scoring.scores import ladder_at
@@ -23,12 +24,13 @@ def ratios_rest(tables, row, event_time_ms):
 
 
 @borrowing
-def stands(tables, row, ladder, touched, lowered, ratios_rested):
+def stands(tables, row, row_f, ladder, touched, lowered, ratios_rested, type_number, amount_minor):
     """
     Tell that an event leaves a ladder where it is, without a look at the score.
 
-    A score that no event touched has not risen, unless a bucket left a ratio; it is kept when the next fall, or a
-    lower bound of it, is far enough. On the top rung that also holds when the event can only have raised it.
+    A score that no event touched has not risen, unless a bucket left a ratio; one that was touched has not risen far
+    enough while there is headroom. It is kept when the next fall, or a lower bound of it, is far enough, also when the
+    event can only have raised it.
     """
     at, seen = ladder_at(tables, ladder), ladder_cell(tables, ladder, L_FEATURES)
     rung = row[at + RUNG]
@@ -37,7 +39,8 @@ def stands(tables, row, ladder, touched, lowered, ratios_rested):
     if ladder_cell(tables, ladder, L_RATIO) and (touched & seen or not ratios_rested):
         return False
     if touched & seen and rung + 1 < ladder_cell(tables, ladder, L_RUNGS):
-        return False
+        if not has_headroom(tables, row, row_f, ladder, type_number, amount_minor):
+            return False
     return rung == 0 or is_kept_until(tables, ladder, row, row[AS_OF])
 
 

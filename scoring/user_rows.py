@@ -51,8 +51,9 @@ class UserRows:
     def __init__(self, compiled: PolicyTables, capacity: int = 1024) -> None:
         self.compiled = compiled
         self.index = UserIndex(capacity)
+        self._blank = compiled.blank_row[: compiled.layout.width]  # as far as it is stored
         self._pool = GrowingWords(max(1 << 16, 4 * compiled.pool_words_max))
-        self._words = GrowingWords(_PLACES * compiled.layout.width)
+        self._words = GrowingWords(_PLACES * compiled.layout.work_width)
         rows = self._words.words.reshape(_PLACES, -1)
         self.state = State(
             rows=rows,
@@ -92,7 +93,7 @@ class UserRows:
         """Have wide rows for these users; -1 is nobody."""
         position, room = 0, self.compiled.pool_words_max
         while True:
-            position = open_rows(self.state, rows, position, self.compiled.blank_row, room)
+            position = open_rows(self.state, rows, position, self._blank, room)
             if position == rows.shape[0]:
                 return
             self._reserve(room)
@@ -104,11 +105,11 @@ class UserRows:
         for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
             page = rows[first : first + _ROWS_PER_PAGE]
             self._reserve(packed_bytes_max(self.state, page) // 4 + 16 * page.shape[0])
-            fold_rows(self.compiled.tables, self.state, page, self.compiled.blank_row)
+            fold_rows(self.compiled.tables, self.state, page, self._blank)
 
     def is_roomy(self, at_least: int) -> bool:
         """Tell whether most of the memory taken is not used any more, and is that of twice so many wide rows."""
-        state, width = self.state, self.compiled.layout.width
+        state, width = self.state, self.compiled.layout.work_width
         unused = state.counts[C_VACANT] * width + state.counts[C_FREE]
         return bool(unused > max(2 * at_least * width, (state.rows.size + state.heap[0]) // 2))
 
@@ -192,7 +193,7 @@ class UserRows:
         compiled, start = self.compiled, np.empty(rows.shape[0] + 1, np.int64)
         stored = np.empty(packed_bytes_max(self.state, rows), np.uint8)
         fingerprint = compiled.layout.fingerprint
-        pack_rows(compiled.tables, self.state, rows, compiled.blank_row, fingerprint, stored, start)
+        pack_rows(compiled.tables, self.state, rows, self._blank, fingerprint, stored, start)
         return stored, start
 
     def restore(self, user_ids: Sequence[bytes], stored: Sequence[bytes], home: int = WARM) -> None:
@@ -264,7 +265,7 @@ class UserRows:
         self._reserve(stored.shape[0] + 64 * rows.shape[0])
         compiled = self.compiled
         rungs = np.empty((rows.shape[0], len(compiled.policy.ladders)), np.int8)
-        restore_rows(compiled.tables, self.state, rows, compiled.blank_row, stored, start, rungs)
+        restore_rows(compiled.tables, self.state, rows, self._blank, stored, start, rungs)
         return rungs
 
     def _reserve(self, words: int) -> None:
@@ -273,7 +274,7 @@ class UserRows:
 
     def _grow_places(self) -> None:
         """Double the wide rows; each stays where it is."""
-        state, width = self.state, self.compiled.layout.width
+        state, width = self.state, self.compiled.layout.work_width
         count, vacant = state.rows.shape[0], int(state.counts[C_VACANT])
         rows = self._words.double().reshape(-1, width)
         fresh = np.arange(count, rows.shape[0])[::-1]

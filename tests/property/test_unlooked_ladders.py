@@ -37,6 +37,7 @@ features:
 scores:
   taste: {parts: {share: [[0, 0], [2, 100]]}}
   mood: {parts: {warmth: [[0, 0], [100, 100]], glow: [[0, 0], [100, 50]]}}
+  peak: {combine: max, parts: {warmth: [[0, 0], [100, 50]], glow: [[0, 0], [20, 18], [100, 80]]}}
 ladders:
   picky: {score: taste, margin: 0.1, rungs: [{name: low}, {name: middle, enter_at: 30}, {name: high, enter_at: 70}]}
   patient:
@@ -45,6 +46,7 @@ ladders:
     grace: 45m
     rungs: [{name: low}, {name: middle, enter_at: 30}, {name: high, enter_at: 70}]
   mood: {score: mood, margin: 0.2, rungs: [{name: cold}, {name: warm, enter_at: 15}, {name: hot, enter_at: 40}]}
+  peak: {score: peak, margin: 0.2, rungs: [{name: cold}, {name: warm, enter_at: 15}, {name: hot, enter_at: 40}]}
   slow:
     score: mood
     margin: 0.2
