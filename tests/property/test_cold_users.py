@@ -138,7 +138,7 @@ def test_restore__refuses_a_row_of_another_layout(
 
 def draw_user(users: UserRows, row: int, lateness_ms: int, data: st.DataObject) -> None:
     """Write any words; half of them as in a blank row, many small, near the newest event, or the first."""
-    own, newest_ms = users.own(row), data.draw(st.integers(0, 1 << 41))
+    own, newest_ms = stored_words(users, row), data.draw(st.integers(0, 1 << 41))
     first_ms = data.draw(st.integers(0, newest_ms) | st.just(NONE))
     words = st.one_of(
         st.none(),
@@ -162,9 +162,14 @@ def draw_user(users: UserRows, row: int, lateness_ms: int, data: st.DataObject) 
     users.remember(row, np.array(ids, np.int64).ravel(), np.array(flat, np.int64))
 
 
+def stored_words(users: UserRows, row: int) -> np.ndarray:
+    """Answer the words of a user at work but for his headroom, which rest forgets: he is looked at once more."""
+    return users.own(row)[: users.compiled.layout.width]
+
+
 def told(users: UserRows, row: int) -> list[list[int]]:
     """Answer the words of a user at work but for addresses, and what he is remembered by."""
-    own, pool = users.own(row), users.state.pool
+    own, pool = stored_words(users, row), users.state.pool
     ids = pool[own[IDS_AT] :][: ID_WORDS * own[IDS_COUNT]]
     orders = pool[own[ORDERS_AT] :][: ORDER_WORDS * own[ORDERS_COUNT]]
     words = np.delete(own, [IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP])
