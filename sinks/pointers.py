@@ -1,4 +1,4 @@
-"""This file holds the three things a kernel does with memory that is not Python's: load, copy, call."""
+"""This file holds what a kernel does with memory that is not Python's: load, fetch ahead, copy, call."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from scoring.prefetch import emit_prefetch
 
 WORD, BYTE = ir.IntType(64), ir.IntType(8)
 
@@ -39,6 +41,17 @@ def load_byte(_context: Any, address: Any) -> Any:
         return builder.zext(builder.load(builder.inttoptr(arguments[0], BYTE.as_pointer())), WORD)
 
     return types.int64(types.int64), emit
+
+
+@intrinsic
+def fetch(_context: Any, address: Any) -> Any:
+    """Begin to fetch the cache line of an address; any address is allowed, nothing is read."""
+
+    def emit(target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        emit_prefetch(builder, builder.inttoptr(arguments[0], cgutils.voidptr_t))
+        return target.get_dummy_value()
+
+    return types.void(types.int64), emit
 
 
 @intrinsic

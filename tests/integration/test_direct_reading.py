@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -95,37 +96,35 @@ def test_direct_intake__reads_what_message_objects_hold(
     wanted = read_all(MessageIntake(other, topics.input), len(places))
     other.close()
     assert len(wanted[0]) == len(places) * 2 * len(list(odd_messages()))
-    intake = DirectIntake(consumer, topics.input, VALUE_BYTES_MAX)
-    intake.forward(places)
-    consumer.assign(places)
-    assert read_all(intake, len(places)) == wanted
-    intake.close()
+    with closing(DirectIntake(consumer, topics.input, VALUE_BYTES_MAX)) as intake:
+        intake.forward(places)
+        consumer.assign(places)
+        assert read_all(intake, len(places)) == wanted
 
 
 def test_direct_intake__reads_on_after_each_assignment(
     consumer: Consumer, topics: Topics, places: list[TopicPartition]
 ) -> None:
     """A partition that is taken away and given again, paused or sought is read again, and nothing else is."""
-    intake = DirectIntake(consumer, topics.input, VALUE_BYTES_MAX)
-    intake.forward(places)
-    consumer.assign(places)
-    everything, ends = read_all(intake, len(places))
-    for _ in range(3):
-        consumer.unassign()
-        intake.forward(places[:2])
-        consumer.assign(places[:2])
-        found, _ = read_all(intake, 2)
-        own = {(one.partition, topics.input.index(one.topic)) for one in places[:2]}
-        assert found == {place: message for place, message in everything.items() if place[:2] in own}
-    consumer.pause(places[:2])
-    consumer.resume(places[:2])
-    first = places[0]
-    consumer.seek(TopicPartition(first.topic, first.partition, 5))
-    found, _ = read_all(intake, 1)
-    place = first.partition, topics.input.index(first.topic)
-    assert min(found) == (*place, 5)
-    assert len(found) == ends[place] - 5
-    intake.close()
+    with closing(DirectIntake(consumer, topics.input, VALUE_BYTES_MAX)) as intake:
+        intake.forward(places)
+        consumer.assign(places)
+        everything, ends = read_all(intake, len(places))
+        for _ in range(3):
+            consumer.unassign()
+            intake.forward(places[:2])
+            consumer.assign(places[:2])
+            found, _ = read_all(intake, 2)
+            own = {(one.partition, topics.input.index(one.topic)) for one in places[:2]}
+            assert found == {place: message for place, message in everything.items() if place[:2] in own}
+        consumer.pause(places[:2])
+        consumer.resume(places[:2])
+        first = places[0]
+        consumer.seek(TopicPartition(first.topic, first.partition, 5))
+        found, _ = read_all(intake, 1)
+        place = first.partition, topics.input.index(first.topic)
+        assert min(found) == (*place, 5)
+        assert len(found) == ends[place] - 5
 
 
 def test_worker__uses_message_objects_when_told_to(one_topic: Bench, policy: Policy) -> None:
