@@ -2,20 +2,20 @@
 
 With no event a score can only fall, except that a ratio may move when a bucket leaves. So time is cut at the
 instants at which a bucket of a ratio's inputs leaves; between two of them the score does not rise. The first whole
-second below keep_at then follows from the inverse of the curve, for one part or the highest of several; a sum is
-bracketed at the bends of its curves and narrowed by chords. Definitions: docs/policy.md#deadlines.
+second below keep_at then follows from the inverse of the curve, for one part or the highest of several; for a sum it is
+searched (crossing.py). Definitions: docs/policy.md#deadlines.
 """
 
 import numpy as np
 
 from scoring.borrowing import borrowing
+from scoring.crossing import first_below_of_sum
 from scoring.features import next_leave
 from scoring.lookup import (
     feature_cell,
     feature_number,
     ladder_cell,
     part_cell,
-    point_number,
     rung_number,
     score_cell,
 )
@@ -49,8 +49,6 @@ from scoring.tables import (
     L_SCORE,
     L_STEP_PERIOD,
     P_FEATURE,
-    P_POINT,
-    P_POINT_END,
     R_KEEP,
     RATIO,
     S_MAX,
@@ -60,8 +58,6 @@ from scoring.tables import (
 )
 
 HORIZON_MS = 253_402_300_799_000  # the last second of the year 9999: later falls do not exist
-FIRST_STRIDE_S = 86_400
-HINT_STRIDE_S = 3_600  # An event moves the fall of a user by hours rather than days.
 
 
 @borrowing
@@ -79,25 +75,6 @@ def next_ratio_move(tables, ladder, row, t_ms):
                 if leaves >= 0:
                     earliest = min(earliest, leaves)
     return earliest
-
-
-@borrowing
-def kink_after(tables, part, point, row, row_f):
-    """Answer the last whole second not after a part's curve bends at one of its points; -1 if it never does."""
-    f = part_cell(tables, part, P_FEATURE)
-    kind, at, x = (
-        feature_cell(tables, f, F_KIND),
-        feature_cell(tables, f, F_AT),
-        point_number(tables, point, 0),
-    )
-    if kind == SINCE and row[at + SINCE_NOW] != NONE:
-        return (row[at + SINCE_NOW] + int(x * 1000.0)) // 1000
-    if kind == DECAYED and x > 0.0:
-        times = row_f[at + DECAYED_VALUE] * feature_number(tables, f, F_UNIT) / x
-        if times > 1.0:
-            age_ms = feature_number(tables, f, F_HALF_LIFE) * np.log2(times)
-            return (row[at + DECAYED_AT] + int(age_ms)) // 1000
-    return -1
 
 
 @borrowing
@@ -145,77 +122,24 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     """
     Find the first whole second in (after, until] at which the score is below; NONE if there is none.
 
-    The score must not rise in between. The search begins at the fall as last known, in strides that grow; the
-    bracket is cut at every instant at which a curve bends, so that what is left of it is smooth but for leaving
-    buckets; then it is narrowed.
+    The score must not rise in between.
     """
     low = after_ms // 1000 + 1
     high = until_ms // 1000
     if low > high:
         return NONE
-    high_slack = slack(tables, ladder, row, row_f, high * 1000)
-    if high_slack >= 0.0:
+    end_slack = slack(tables, ladder, row, row_f, high * 1000)
+    if end_slack >= 0.0:
         return NONE
-    low_slack = slack(tables, ladder, row, row_f, low * 1000)
-    if low_slack < 0.0:
-        return low * 1000
     score = ladder_cell(tables, ladder, L_SCORE)
-    if (
-        score_cell(tables, score, S_MAX)
-        or score_cell(tables, score, S_PART_END) - score_cell(tables, score, S_PART) == 1
-    ):
-        rung = row[ladder_at(tables, ladder) + RUNG]
-        threshold = rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
-        return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
-    stride, hint = FIRST_STRIDE_S, row[ladder_at(tables, ladder) + FALLS_AT] // 1000
-    if low < hint < high:
-        stride = HINT_STRIDE_S
-        hint_slack = slack(tables, ladder, row, row_f, hint * 1000)
-        if hint_slack < 0.0:
-            high, high_slack = hint, hint_slack
-        else:
-            low, low_slack = hint, hint_slack
-    while low + stride < high:
-        stride_slack = slack(tables, ladder, row, row_f, (low + stride) * 1000)
-        if stride_slack < 0.0:
-            high, high_slack = low + stride, stride_slack
-            break
-        low, low_slack = low + stride, stride_slack
-        stride *= 4
-    for part in range(score_cell(tables, score, S_PART), score_cell(tables, score, S_PART_END)):
-        for point in range(part_cell(tables, part, P_POINT), part_cell(tables, part, P_POINT_END)):
-            kink = kink_after(tables, part, point, row, row_f)
-            if low < kink < high:
-                kink_slack = slack(tables, ladder, row, row_f, kink * 1000)
-                if kink_slack < 0.0:
-                    high, high_slack = kink, kink_slack
-                else:
-                    low, low_slack = kink, kink_slack
-    return narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack)
-
-
-@borrowing
-def narrow(tables, ladder, row, row_f, low, low_slack, high, high_slack):
-    """
-    Narrow a bracket in whole seconds (slack >= 0 at low, < 0 at high) to the first second below.
-
-    The Illinois form of regula falsi, with a bisection after every two chords: a leaving bucket makes steps.
-    """
-    steps = 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        if steps % 3 != 2:
-            guess = low + int((high - low) * (low_slack / (low_slack - high_slack)))
-            middle = min(max(guess, low + 1), high - 1)
-        middle_slack = slack(tables, ladder, row, row_f, middle * 1000)
-        if middle_slack < 0.0:
-            high, high_slack = middle, middle_slack
-            low_slack *= 0.5
-        else:
-            low, low_slack = middle, middle_slack
-            high_slack *= 0.5
-        steps += 1
-    return high * 1000
+    parts = score_cell(tables, score, S_PART_END) - score_cell(tables, score, S_PART)
+    if parts > 1 and not score_cell(tables, score, S_MAX):
+        return first_below_of_sum(tables, ladder, row, row_f, low, high, end_slack)
+    if is_below(tables, ladder, row, row_f, low * 1000):
+        return low * 1000
+    rung = row[ladder_at(tables, ladder) + RUNG]
+    threshold = rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP)
+    return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
 
 
 @borrowing
