@@ -1,6 +1,6 @@
 """This file holds the kernels of the calendar: which local day an instant is in, which bucket, when that ends."""
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.lookup import feature_cell, limit
 from scoring.row import DAY_MS
 from scoring.tables import AT_DAYS, DAY_COUNT, F_BUCKET, F_DAYS, M_DAY_OFFSET
@@ -30,7 +30,7 @@ def day_start(tables, day):
     return tables.cells[at + day]
 
 
-@borrowing
+@inlined
 def bucket_of(tables, f, t_ms):
     """Number the bucket of an instant; before 1970 there is only bucket 0's day."""
     days = feature_cell(tables, f, F_DAYS)

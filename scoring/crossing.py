@@ -8,7 +8,7 @@ narrowed by Newton's method.
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.buckets import bucket_end, bucket_of, day_of, day_start
 from scoring.features import days_alive, feature_value
 from scoring.lookup import (
@@ -30,6 +30,7 @@ from scoring.row import (
     SINCE_NOW,
     WINDOW_NEWEST,
     WINDOW_RING,
+    WINDOW_SUM,
     WINDOW_TAIL,
 )
 from scoring.scores import curve_points, ladder_at
@@ -105,7 +106,7 @@ def first_below_of_sum(tables, ladder, row, row_f, low, high, end_slack):
     return high * 1000
 
 
-@borrowing
+@inlined
 def bracket_with(t, slack, low, high):
     """Answer the bracket after a look at one second in it."""
     if slack < 0.0:
@@ -113,7 +114,7 @@ def bracket_with(t, slack, low, high):
     return t, high
 
 
-@borrowing
+@inlined
 def next_guess(tables, ladder, row, row_f, t, slack, slope, end_slack, low, high):
     """
     Answer the second, between those of the bracket, to look at next.
@@ -150,7 +151,7 @@ def slack_and_slope(tables, ladder, row, row_f, t_ms):
     return total - rung_number(tables, ladder_cell(tables, ladder, L_RUNG) + rung, R_KEEP), slope
 
 
-@borrowing
+@inlined
 def curve_slope(tables, part, value, is_rising):
     """Answer the points for one more of a feature, on the side of a value to which it moves; 0 beyond the ends."""
     for point in range(part_cell(tables, part, P_POINT) + 1, part_cell(tables, part, P_POINT_END)):
@@ -211,11 +212,13 @@ def middle_leave(tables, ladder, row, low, high):
 def middle_bucket_leave(tables, f, row, low, high):
     """Answer when the bucket nearest to the middle of those leaves that hold something and leave within a bracket."""
     at, span = feature_cell(tables, f, F_AT), feature_cell(tables, f, F_SPAN)
-    if row[at + WINDOW_NEWEST] == NONE:
+    if row[at + WINDOW_SUM] == 0 or row[at + WINDOW_NEWEST] == NONE:
         return np.int64(-1)
     ring = feature_cell(tables, f, F_RING)
     first = max(bucket_of(tables, f, low * 1000 - span), row[at + WINDOW_TAIL])
     last = min(bucket_of(tables, f, (high - 1) * 1000 - span) - 1, row[at + WINDOW_NEWEST])
+    if row[at + WINDOW_RING + row[at + WINDOW_NEWEST] % ring] == row[at + WINDOW_SUM]:
+        first = max(first, row[at + WINDOW_NEWEST])  # All others are empty.
     for n in range(last - first + 1):
         bucket = nth_from_the_middle(first, last, n)
         if row[at + WINDOW_RING + bucket % ring]:
@@ -240,7 +243,7 @@ def middle_day_leave(tables, f, row, low, high):
     return np.int64(-1)
 
 
-@borrowing
+@inlined
 def nth_from_the_middle(first, last, n):
     """Answer the whole numbers from first to last, those nearest to the middle first."""
     aside = (n + 1) // 2

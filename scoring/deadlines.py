@@ -8,7 +8,7 @@ searched (crossing.py). Definitions: docs/policy.md#deadlines.
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.crossing import first_below_of_sum
 from scoring.features import next_leave
 from scoring.lookup import (
@@ -142,7 +142,7 @@ def first_below(tables, ladder, row, row_f, after_ms, until_ms):
     return first_below_by_parts(tables, ladder, row, row_f, low, high, threshold)
 
 
-@borrowing
+@inlined
 def fall_due(tables, ladder, row, below_since_ms):
     """Answer when a fall is due that has been below since then; a delayed one on a whole second."""
     if not ladder_cell(tables, ladder, L_DELAYED):
@@ -157,7 +157,7 @@ def fall_due(tables, ladder, row, below_since_ms):
     return -(-due // 1000) * 1000
 
 
-@borrowing
+@inlined
 def is_kept_until(tables, ladder, row, t_ms):
     """
     Tell, without a look at the score, that it has not been below and will not be at a time, if no event comes.

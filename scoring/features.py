@@ -11,7 +11,7 @@ Definitions: docs/policy.md. What no refund can undo any more is kept apart ("ke
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.buckets import bucket_end, bucket_of, day_of, day_start
 from scoring.lookup import feature_cell, feature_number, type_cell, weight
 from scoring.row import (
@@ -54,6 +54,7 @@ from scoring.tables import (
     F_SPAN,
     F_UNDER,
     F_UNIT,
+    RATIO,
     SINCE,
     T_UNTIL,
     TOTALS,
@@ -61,7 +62,7 @@ from scoring.tables import (
 )
 
 
-@borrowing
+@inlined
 def window_advance(tables, f, row, at, t_ms):
     """Let the buckets leave whose end is not later than t - span."""
     live = bucket_of(tables, f, t_ms - feature_cell(tables, f, F_SPAN))
@@ -79,7 +80,7 @@ def window_advance(tables, f, row, at, t_ms):
     row[at + WINDOW_NEWEST] = max(row[at + WINDOW_NEWEST], live - 1)
 
 
-@borrowing
+@inlined
 def window_add(tables, f, row, at, t_ms, quantity):
     """Add to the bucket of an instant, unless it has left."""
     bucket = bucket_of(tables, f, t_ms)
@@ -90,7 +91,7 @@ def window_add(tables, f, row, at, t_ms, quantity):
     row[at + WINDOW_SUM] += quantity
 
 
-@borrowing
+@inlined
 def window_at(tables, f, row, at, t_ms):
     """Sum the buckets that are alive at a time not before the last advance."""
     total = row[at + WINDOW_SUM]
@@ -119,7 +120,7 @@ def ring_sum(tables, f, row, at, bucket, count):
     return total
 
 
-@borrowing
+@inlined
 def decayed_add(row, row_f, at, t_ms, points, half_life_ms):
     """Age the value to the newer of both times and add; points of a late event arrive already aged."""
     age_ms = t_ms - row[at + DECAYED_AT]
@@ -138,7 +139,7 @@ def decayed_take(row, row_f, at, t_ms, points, half_life_ms):
     row_f[at + DECAYED_VALUE] = left if left > 0.0 else 0.0
 
 
-@borrowing
+@inlined
 def days_add(row, at, day, kept):
     """Set the bit of a day; `kept` when no refund can take it back."""
     if row[at + DAYS_ANCHOR] == NONE:
@@ -178,7 +179,7 @@ def bit_count(bits):
     return count
 
 
-@borrowing
+@inlined
 def since_note(row, at, kept_word, now_word, t_ms, kept, first):
     """Note an event's time: the newest, or with `first` the oldest; tell whether that changed."""
     changed = row[at + now_word] == NONE or (
@@ -193,7 +194,7 @@ def since_note(row, at, kept_word, now_word, t_ms, kept, first):
     return changed
 
 
-@borrowing
+@inlined
 def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
     """
     Add an event to every feature that counts it; answer the features it changed.
@@ -218,7 +219,7 @@ def note_event(tables, row, row_f, as_of_ms, t_ms, type_number, match, amount_mi
     return changed
 
 
-@borrowing
+@inlined
 def add_to_feature(tables, f, row, row_f, as_of_ms, t_ms, type_number, match, amount_minor, kept):
     """Add one event to one feature, as the feature's kind has it; tell whether it changed."""
     kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
@@ -335,7 +336,7 @@ def keep_order(tables, row, t_ms, type_number, match):
         f += 1
 
 
-@borrowing
+@inlined
 def plain_value(tables, f, row, row_f, t_ms):
     """Evaluate a feature that is no ratio; NaN when undefined."""
     kind, at = feature_cell(tables, f, F_KIND), feature_cell(tables, f, F_AT)
@@ -357,12 +358,17 @@ def plain_value(tables, f, row, row_f, t_ms):
     return float(bit_count(days_alive(tables, f, row, at, t_ms)))
 
 
-@borrowing
+@inlined
 def feature_value(tables, f, row, row_f, t_ms):
     """Evaluate a feature at a time not before the user's last; NaN when undefined."""
-    kind = feature_cell(tables, f, F_KIND)
-    if kind <= ACTIVE_DAYS:
-        return plain_value(tables, f, row, row_f, t_ms)
+    if feature_cell(tables, f, F_KIND) == RATIO:
+        return ratio_value(tables, f, row, row_f, t_ms)
+    return plain_value(tables, f, row, row_f, t_ms)
+
+
+@borrowing
+def ratio_value(tables, f, row, row_f, t_ms):
+    """Divide what two features are at a time; NaN when undefined."""
     under = plain_value(tables, feature_cell(tables, f, F_UNDER), row, row_f, t_ms)
     if under < feature_number(tables, f, F_AT_LEAST):
         return np.nan

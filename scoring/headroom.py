@@ -6,7 +6,7 @@ next rung until events have added what was missing then; how much one can add at
 gains.py. Headroom is known of users at work only, and is never stored: 0, as in a blank row, has the next event look.
 """
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.lookup import gain_number, ladder_cell, limit, rung_number
 from scoring.row import RUNG
 from scoring.scores import ladder_at
@@ -22,7 +22,7 @@ def note_headroom(tables, row, row_f, ladder, score):
         row_f[limit(tables, M_HEADROOM_AT) + ladder] = near - score
 
 
-@borrowing
+@inlined
 def has_headroom(tables, row, row_f, ladder, type_number, amount_minor):
     """Take what an event adds at most off a ladder's headroom; tell that the next rung is still out of reach."""
     at = limit(tables, M_HEADROOM_AT) + ladder

@@ -7,7 +7,7 @@ fall  when the score is below keep_at of the present rung and grace, dwell and s
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.deadlines import advance_below, fall_due, is_kept_until, next_fall
 from scoring.features import feature_value
 from scoring.headroom import note_headroom
@@ -45,7 +45,7 @@ from scoring.tables import (
 )
 
 
-@borrowing
+@inlined
 def mark_dirty(state, r):
     """List a user for the next commit."""
     if not state.dirty[r]:
@@ -141,7 +141,7 @@ def judge(tables, state, changes, r, ladder, cause, event):
     return True
 
 
-@borrowing
+@inlined
 def pass_time(tables, row, row_f, to_ms):
     """Move a user's own time on: ladders that fall late write down since when they are below."""
     if to_ms <= row[AS_OF]:

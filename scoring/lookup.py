@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import inlined
 from scoring.tables import (
     AT_FEATURES,
     AT_LADDERS,
@@ -29,25 +29,25 @@ from scoring.tables import (
 )
 
 
-@borrowing
+@inlined
 def limit(tables, place):
     """Read one of the numbers that stand alone."""
     return tables.cells[AT_LIMITS + place]
 
 
-@borrowing
+@inlined
 def feature_cell(tables, feature, column):
     """Read a whole number of a feature."""
     return tables.cells[np.uintp(tables.cells[AT_FEATURES] + FEATURE_COLUMNS * feature + column)]
 
 
-@borrowing
+@inlined
 def feature_number(tables, feature, column):
     """Read a float of a feature."""
     return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_FEATURES] + FEATURE_NUMBERS * feature + column)]
 
 
-@borrowing
+@inlined
 def weight(tables, type_number, feature):
     """Read the points that an event of a type gives to a decayed feature."""
     return tables.numbers[
@@ -55,49 +55,49 @@ def weight(tables, type_number, feature):
     ]
 
 
-@borrowing
+@inlined
 def type_cell(tables, type_number, column):
     """Read a whole number of an event type."""
     return tables.cells[np.uintp(tables.cells[AT_TYPES] + TYPE_COLUMNS * type_number + column)]
 
 
-@borrowing
+@inlined
 def score_cell(tables, score, column):
     """Read a whole number of a score."""
     return tables.cells[np.uintp(tables.cells[AT_SCORES] + SCORE_COLUMNS * score + column)]
 
 
-@borrowing
+@inlined
 def part_cell(tables, part, column):
     """Read a whole number of a part."""
     return tables.cells[np.uintp(tables.cells[AT_PARTS] + PART_COLUMNS * part + column)]
 
 
-@borrowing
+@inlined
 def point_number(tables, point, column):
     """Read x or y of a curve's point."""
     return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_POINTS] + POINT_NUMBERS * point + column)]
 
 
-@borrowing
+@inlined
 def ladder_count(tables):
     """Count the ladders, tags among them."""
     return tables.cells[LADDER_COUNT]
 
 
-@borrowing
+@inlined
 def ladder_cell(tables, ladder, column):
     """Read a whole number of a ladder."""
     return tables.cells[np.uintp(tables.cells[AT_LADDERS] + LADDER_COLUMNS * ladder + column)]
 
 
-@borrowing
+@inlined
 def rung_number(tables, rung, column):
     """Read a threshold of a rung."""
     return tables.numbers[np.uintp(tables.cells[NUMBERS_AT_RUNGS] + RUNG_NUMBERS * rung + column)]
 
 
-@borrowing
+@inlined
 def gain_number(tables, type_number, ladder, column):
     """Read what an event of a type adds to a ladder's score at most."""
     cell = tables.cells[LADDER_COUNT] * type_number + ladder

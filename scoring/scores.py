@@ -4,7 +4,7 @@ curve  piecewise linear through its points, flat beyond the ends; an undefined f
 score  the sum or the maximum of its parts; it reaches h when score >= h - 1e-9 * max(1, |h|) (see tables.py)
 """
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.features import feature_value
 from scoring.lookup import ladder_cell, limit, part_cell, point_number, rung_number, score_cell
 from scoring.row import AS_OF, LADDER_WORDS, RUNG
@@ -22,7 +22,7 @@ from scoring.tables import (
 )
 
 
-@borrowing
+@inlined
 def curve_points(tables, part, value):
     """Evaluate a part's curve; NaN gives 0."""
     start, end = part_cell(tables, part, P_POINT), part_cell(tables, part, P_POINT_END)
@@ -81,7 +81,7 @@ def score_at(tables, s, row, row_f, t_ms):
     return total
 
 
-@borrowing
+@inlined
 def ladder_at(tables, ladder):
     """Answer where a ladder's words stand in a row."""
     return limit(tables, M_LADDERS_AT) + LADDER_WORDS * ladder

@@ -169,10 +169,12 @@ def compile_policy(
 
 
 def _ratio_step(policy: Policy, day_start_ms: I64) -> int:
-    """Answer a number of ms: what leaves the inputs of a ratio leaves at one of its multiples since 1970."""
+    """Answer a number of ms: what leaves the inputs of a ratio leaves at one of its multiples; 0 without any."""
     ratios = [feature for feature in policy.features if feature.kind == "ratio"]
+    if not ratios:
+        return 0
     inputs = {name for feature in ratios for name in (feature.over, feature.under)}
-    days = int(np.gcd.reduce(day_start_ms, initial=DAY_MS)) if ratios else DAY_MS
+    days = int(np.gcd.reduce(day_start_ms, initial=DAY_MS))
     steps = [
         math.gcd(feature.span_ms, days if feature.bucket_ms % DAY_MS == 0 else feature.bucket_ms)
         for feature in policy.features

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import inlined
 from scoring.deadlines import is_kept_until
 from scoring.headroom import has_headroom
 from scoring.lookup import ladder_cell, limit
@@ -11,7 +11,7 @@ from scoring.scores import ladder_at
 from scoring.tables import L_FEATURES, L_RATIO, L_RUNGS, M_RATIO_STEP
 
 
-@borrowing
+@inlined
 def ratios_rest(tables, row, event_time_ms):
     """
     Tell that no bucket has left the inputs of a ratio since an event last looked at the ladders.
@@ -19,11 +19,13 @@ def ratios_rest(tables, row, event_time_ms):
     To be asked before the user's time moves on. When a deadline moved it last, nobody looked for a rise then.
     """
     step_ms = limit(tables, M_RATIO_STEP)
+    if not step_ms:
+        return True
     as_of_ms = row[AS_OF]
     return row[NEWEST] == as_of_ms and as_of_ms // step_ms == max(as_of_ms, event_time_ms) // step_ms
 
 
-@borrowing
+@inlined
 def stands(tables, row, row_f, ladder, touched, lowered, ratios_rested, type_number, amount_minor):
     """
     Tell that an event leaves a ladder where it is, without a look at the score.
@@ -44,7 +46,7 @@ def stands(tables, row, row_f, ladder, touched, lowered, ratios_rested, type_num
     return rung == 0 or is_kept_until(tables, ladder, row, row[AS_OF])
 
 
-@borrowing
+@inlined
 def settle(tables, row, ladder, touched, lowered):
     """
     Keep a ladder's next fall true after an event that did not move it: exact, or a lower bound to be refined.

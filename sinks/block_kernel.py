@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from sinks.byte_jit import byte_kernel
+from scoring.borrowing import borrowing_kernel
 from sinks.profile_kernel import fill_moving, fill_rest, render_moves, render_profiles, render_rows
 from sinks.profile_wording import RETIRED_FIELDS
 from sinks.resp_text import put_bytes
@@ -69,7 +69,7 @@ COLUMNS = types.NamedTuple(
 SCRATCH = types.NamedTuple([types.int64[:, :, ::1], _TABLE, _TABLE, _INTS], Scratch)
 
 
-@byte_kernel(types.void(_BYTES, WORDS, COLUMNS, SCRATCH, _INTS, _BYTES, _INTS, types.int64, _TABLE))
+@borrowing_kernel(types.void(_BYTES, WORDS, COLUMNS, SCRATCH, _INTS, _BYTES, _INTS, types.int64, _TABLE))
 def render_block(out, words, columns, scratch, chunk_start, tail, tail_start, retired_count, found):
     """
     Render for each chunk its rows, profiles and moves, and what its end is.

@@ -7,6 +7,7 @@ profile_kernel all of one form go through one place, since a call for every fiel
 
 import numpy as np
 
+from scoring.borrowing import borrowing_kernel, inlined
 from scoring.row import NEVER
 from scoring.state import (
     X_AT,
@@ -19,7 +20,6 @@ from scoring.state import (
     X_TO,
 )
 from sinks import change_wording as words
-from sinks.byte_jit import byte_inlined, byte_kernel
 from sinks.keyspace import POINTS_SCALE, TIME_MS_MAX, TIME_MS_MIN
 from sinks.resp_text import DOT, MINUS, ZERO, digit_count, put_bytes, put_digits, put_pair
 
@@ -38,7 +38,7 @@ PLACES = 6
 LETTER_E, LETTER_T, LETTER_Z, COLON, QUOTE, BACKSLASH, SPACE = 101, 84, 90, 58, 34, 92, 32
 
 
-@byte_inlined
+@inlined
 def fill(slots, change, slot, fragment, form, number):
     """Set one slot; answers the next."""
     slots[change, slot, 0] = fragment
@@ -47,13 +47,13 @@ def fill(slots, change, slot, fragment, form, number):
     return slot + 1
 
 
-@byte_inlined
+@inlined
 def millionths(number):
     """Round as sinks.keyspace.points_rounded does, in millionths."""
     return np.int64(np.rint(number * POINTS_SCALE))
 
 
-@byte_inlined
+@inlined
 def is_plain(text, first, last):
     """Tell whether a text stands in JSON as it is."""
     for at in range(first, last):
@@ -62,7 +62,7 @@ def is_plain(text, first, last):
     return True
 
 
-@byte_kernel(
+@borrowing_kernel(
     "void(int64[:,:,::1], int64[::1], boolean[::1], int64[:,::1], float64[::1], float64[:,::1], float64[:,::1],"
     " uint8[::1], int64[::1], uint8[::1], int64[::1], int64[:,:,::1], int64[:,::1], int64[:,::1], int64[:,::1],"
     " float64[:,::1], int64[:,:,::1], int64[::1], int64[::1])"
@@ -146,14 +146,14 @@ def fill_changes(
         plain[n] = fits
 
 
-@byte_inlined
+@inlined
 def put_whole(out, at, number):
     """Write a whole number that is not negative."""
     size = np.uint64(number)
     return put_digits(out, at, size, digit_count(size))
 
 
-@byte_inlined
+@inlined
 def put_decimal(out, at, units):
     """Write millionths as msgspec writes the float: at least one decimal, and below a hundred-thousandth `1e-6`."""
     if units < 0:
@@ -176,7 +176,7 @@ def put_decimal(out, at, units):
     return put_digits(out, at + 1, np.uint64(rest), places)
 
 
-@byte_inlined
+@inlined
 def put_time(out, at, time_ms):
     """
     Write Unix milliseconds as sinks.keyspace.time_text does.
@@ -216,7 +216,7 @@ def put_time(out, at, time_ms):
     return at + TIME_SIZE
 
 
-@byte_inlined
+@inlined
 def put_packed_head(out, at, size):
     """Write the head of a byte string of less than 64 KiB."""
     if size < 256:
@@ -229,7 +229,7 @@ def put_packed_head(out, at, size):
     return at + 3
 
 
-@byte_kernel(
+@borrowing_kernel(
     "int64(uint8[::1], int64[::1], int64[:,:,::1], int64[::1], boolean[::1], uint8[::1], int64[::1],"
     " uint8[::1], int64[::1], uint8[::1], int64[::1])"
 )

@@ -8,9 +8,9 @@ profile_encoder bounds the size from above before it calls them.
 
 import numpy as np
 
+from scoring.borrowing import borrowing_kernel, inlined
 from scoring.commit_plan import COLD, NOWHERE, WARM
 from sinks import profile_wording as words
-from sinks.byte_jit import byte_inlined, byte_kernel
 from sinks.keyspace import ABSENT_MS, POINTS_MAX, POINTS_SCALE
 from sinks.resp_text import (
     COMMA,
@@ -34,13 +34,13 @@ TEXT_ONLY = -1
 LEAVE, RETIRE, ENTER = 0, 1, 2
 
 
-@byte_inlined
+@inlined
 def put_fragment(out, at, arena, start, fragment):
     """Copy a prepared fragment."""
     return put_bytes(out, at, arena, start[fragment], start[fragment + 1])
 
 
-@byte_inlined
+@inlined
 def fill(slots, user, slot, fragment, units, form):
     """Set one slot; answers the next."""
     slots[user, slot, 0] = fragment
@@ -49,7 +49,7 @@ def fill(slots, user, slot, fragment, units, form):
     return slot + 1
 
 
-@byte_inlined
+@inlined
 def fill_points(slots, user, slot, fragment, points):
     """Set a slot to points, the way sinks.keyspace.points_text writes them."""
     if abs(points) >= POINTS_MAX:
@@ -59,7 +59,7 @@ def fill_points(slots, user, slot, fragment, points):
     return fill(slots, user, slot, fragment, units, form)
 
 
-@byte_kernel(
+@borrowing_kernel(
     "void(int64[:,:,::1], int64[:,::1], int64[:,::1], int64[:,::1], int64[:,::1], float64[:,::1],"
     " int8[:,::1], float64[:,::1], int64[:,::1])"
 )
@@ -94,7 +94,7 @@ def fill_moving(slots, ends, numbers, forms, ladders, enter_at, rung, score, fal
         ends[user, 1] = slot
 
 
-@byte_kernel(
+@borrowing_kernel(
     "void(int64[:,:,::1], int64[:,::1], boolean[::1], int64[:,::1], int64[:,::1], int64[:,::1], int64[:,::1],"
     " int8[:,::1], int64[:,::1], int64[:,::1])"
 )
@@ -137,13 +137,13 @@ def fill_rest(slots, ends, whole, numbers, forms, ladders, rung_text, rung, sinc
         ends[user, 3] = names
 
 
-@byte_inlined
+@inlined
 def has_left(home, committed_home, user, here):
     """Tell whether a user's row moves away from here."""
     return committed_home[user] == here and home[user] != here
 
 
-@byte_kernel(
+@borrowing_kernel(
     "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], uint8[::1], int64[::1], uint8[::1], int64[::1],"
     " int8[::1], int8[::1], int64[:,::1])"
 )
@@ -189,7 +189,7 @@ def render_rows(
     return at, commands
 
 
-@byte_inlined
+@inlined
 def put_tags(out, at, arena, start, tags, rung, user):
     """Write the names of the tags that are on, sorted, with commas."""
     size = 0
@@ -207,7 +207,7 @@ def put_tags(out, at, arena, start, tags, rung, user):
     return put_end(out, at)
 
 
-@byte_kernel(
+@borrowing_kernel(
     "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], int64[:,:,::1], int64[:,::1],"
     " boolean[::1], int8[::1], uint8[::1], int64[::1], int64[:,::1], int8[:,::1], int64, int64)"
 )
@@ -269,7 +269,7 @@ def render_profiles(
     return at, commands
 
 
-@byte_inlined
+@inlined
 def is_moving(rung, known_rung, user, kind, ladder, rank):
     """
     Tell whether a user takes part in a move.
@@ -284,7 +284,7 @@ def is_moving(rung, known_rung, user, kind, ladder, rank):
     return was_here and not is_here if kind == LEAVE else is_here and not was_here
 
 
-@byte_kernel(
+@borrowing_kernel(
     "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], int64[:,::1], int64[:,::1], int64[::1],"
     " int8[:,::1], int8[:,::1])"
 )

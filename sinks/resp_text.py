@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sinks.byte_jit import byte_inlined
+from scoring.borrowing import inlined
 from sinks.keyspace import POINTS_PLACES, POINTS_SCALE
 
 DOLLAR, STAR, MINUS, DOT, ZERO, COMMA, CR, LF = 36, 42, 45, 46, 48, 44, 13, 10
@@ -15,7 +15,7 @@ ONES_DIGIT = np.array([ZERO + pair % 10 for pair in range(100)], dtype=np.uint8)
 TENS = np.array([10**places for places in range(19)], dtype=np.uint64)
 
 
-@byte_inlined
+@inlined
 def put_bytes(out, at, source, start, end):
     """Copy source[start:end]; answers where the next byte goes."""
     # Unsigned: a signed index is checked for being negative at every byte.
@@ -25,7 +25,7 @@ def put_bytes(out, at, source, start, end):
     return at + end - start
 
 
-@byte_inlined
+@inlined
 def digit_count(value):
     """Count the decimal digits of a uint64; zero has one."""
     # Most numbers are small or are times of 13 digits.
@@ -35,14 +35,14 @@ def digit_count(value):
     return count
 
 
-@byte_inlined
+@inlined
 def put_pair(out, at, pair):
     """Write two digits."""
     out[np.uintp(at)] = TENS_DIGIT[pair]
     out[np.uintp(at + 1)] = ONES_DIGIT[pair]
 
 
-@byte_inlined
+@inlined
 def put_digits(out, at, value, count):
     """Write exactly `count` digits of a uint64, with leading zeros."""
     end = at + count
@@ -68,7 +68,7 @@ def put_digits(out, at, value, count):
     return end
 
 
-@byte_inlined
+@inlined
 def put_head(out, at, mark, count):
     """Write the head of an array (`*`) or of a bulk string (`$`)."""
     out[at] = mark
@@ -86,7 +86,7 @@ def put_head(out, at, mark, count):
     return at + 2
 
 
-@byte_inlined
+@inlined
 def put_end(out, at):
     """Write the end of a bulk string."""
     out[at] = CR
@@ -94,7 +94,7 @@ def put_end(out, at):
     return at + 2
 
 
-@byte_inlined
+@inlined
 def put_bulk(out, at, source, start, end):
     """Write source[start:end] as a bulk string."""
     at = put_head(out, at, DOLLAR, end - start)
@@ -102,7 +102,7 @@ def put_bulk(out, at, source, start, end):
     return put_end(out, at)
 
 
-@byte_inlined
+@inlined
 def put_number(out, at, units, form):
     """
     Write a number as a bulk string.
