@@ -25,7 +25,9 @@ from config.policy_file import load_policy
 from flows.dev.generator import Message
 from flows.dev.stack import PARTITIONS, POLICY, PREFIX, Stack
 from scoring.decoder import Decoder
+from scoring.event_ids import TAGS_PER_WORD, WORDS_OF_FOUR
 from scoring.events import Int64s
+from scoring.memory import CLASS_WORDS
 from scoring.policy import Policy
 from scoring.row import (
     FIRST_SEEN,
@@ -83,7 +85,9 @@ def in_a_worker(policy: Policy, shard: Shard) -> Bytes:
     everybody = np.arange(count)
     rows, wide = users.state.rows[users.state.place[everybody]], 8 * users.state.rows.shape[1]
     words = rows[:, : users.compiled.layout.width]
-    lists = WORD * (words[:, IDS_CAP] + words[:, ORDERS_CAP]).mean()
+    ids_words = 1 + WORDS_OF_FOUR * (words[:, IDS_CAP] // TAGS_PER_WORD)
+    ids_words = -(-ids_words // CLASS_WORDS) * CLASS_WORDS
+    lists = WORD * (ids_words + words[:, ORDERS_CAP]).mean()
     found = at_rest(policy, users, words)
     before = users.state.heap[0] - users.state.counts[C_FREE]
     users.lay_to_rest(everybody)

@@ -1,25 +1,8 @@
-"""This file holds the kernels of a user's variable memory: blocks, remembered event ids and orders."""
-
-import numpy as np
+"""This file holds the kernels of a user's variable memory: blocks of the pool, and remembered orders."""
 
 from scoring.borrowing import borrowing
-from scoring.lookup import limit
-from scoring.row import (
-    ID_TIME_BITS,
-    ID_WORDS,
-    IDS_AT,
-    IDS_CAP,
-    IDS_COUNT,
-    NEWEST,
-    ORDER_HASH,
-    ORDER_TIME,
-    ORDER_WORDS,
-    ORDERS_AT,
-    ORDERS_CAP,
-    ORDERS_COUNT,
-)
-from scoring.state import C_FREE, C_IDS_EVICTED
-from scoring.tables import M_IDS, M_LATENESS
+from scoring.row import ORDER_HASH, ORDER_TIME, ORDER_WORDS, ORDERS_AT, ORDERS_CAP, ORDERS_COUNT
+from scoring.state import C_FREE
 
 CLASS_WORDS, FINE_CLASSES = 8, 64
 
@@ -83,78 +66,6 @@ def grow(state, row, at_word, cap_word, used_words, words):
         release(state, old, row[cap_word])
     row[at_word] = block
     row[cap_word] = class_words(size_class(words))
-
-
-@borrowing
-def id_time(time_ms):
-    """Answer a time as ids are remembered by it, a little over a minute a unit; up, so that none is forgotten early."""
-    return -(-time_ms >> ID_TIME_BITS)
-
-
-@borrowing
-def has_id(pool, at, count, id_hash):
-    """Look for a hash among so many remembered ids, four at a time: most events are new."""
-    # Unsigned: a signed index is checked for being negative each time.
-    here, step, four = np.uintp(at), np.uintp(ID_WORDS), np.uintp(4 * ID_WORDS)
-    end = here + step * np.uintp(count)
-    while here + four <= end:
-        first, second = pool[here] == id_hash, pool[here + step] == id_hash
-        third, fourth = pool[here + step + step] == id_hash, pool[here + step + step + step] == id_hash
-        if (first | second) | (third | fourth):
-            return True
-        here += four
-    while here < end:
-        if pool[here] == id_hash:
-            return True
-        here += step
-    return False
-
-
-@borrowing
-def remembers_id(state, row, tables, id_hash):
-    """Tell whether an applied event with this id is remembered: within the allowed lateness of the user's newest."""
-    if not has_id(state.pool, row[IDS_AT], row[IDS_COUNT], id_hash):
-        return False
-    oldest = id_time(row[NEWEST] - limit(tables, M_LATENESS))
-    at = row[IDS_AT]
-    for entry in range(row[IDS_COUNT]):
-        if state.pool[at + ID_WORDS * entry] == id_hash and state.pool[at + ID_WORDS * entry + 1] >= oldest:
-            return True
-    return False
-
-
-@borrowing
-def forget_old_ids(state, row, tables):
-    """Drop the ids that lateness has passed, keeping the order of the others."""
-    oldest = id_time(row[NEWEST] - limit(tables, M_LATENESS))
-    at, kept = row[IDS_AT], 0
-    for entry in range(row[IDS_COUNT]):
-        if state.pool[at + ID_WORDS * entry + 1] >= oldest:
-            state.pool[at + ID_WORDS * kept] = state.pool[at + ID_WORDS * entry]
-            state.pool[at + ID_WORDS * kept + 1] = state.pool[at + ID_WORDS * entry + 1]
-            kept += 1
-    row[IDS_COUNT] = kept
-
-
-@borrowing
-def remember_id(state, row, tables, id_hash, event_time_ms):
-    """Remember an applied event; beyond the bound the id that was applied first is forgotten, and counted."""
-    ids_max = limit(tables, M_IDS)
-    if row[IDS_COUNT] >= ids_max or ID_WORDS * (row[IDS_COUNT] + 1) > row[IDS_CAP]:
-        forget_old_ids(state, row, tables)
-        count = row[IDS_COUNT]
-        at = row[IDS_AT]
-        if count >= ids_max:
-            for word in range(at, at + ID_WORDS * (count - 1)):
-                state.pool[word] = state.pool[word + ID_WORDS]
-            row[IDS_COUNT] = count - 1
-            state.counts[C_IDS_EVICTED] += 1
-        elif ID_WORDS * (count + 1) * 4 > row[IDS_CAP] * 3:
-            grow(state, row, IDS_AT, IDS_CAP, ID_WORDS * count, max(ID_WORDS * (count + 1), 2 * row[IDS_CAP]))
-    at = row[IDS_AT] + ID_WORDS * row[IDS_COUNT]
-    state.pool[at] = id_hash
-    state.pool[at + 1] = id_time(event_time_ms)
-    row[IDS_COUNT] += 1
 
 
 @borrowing

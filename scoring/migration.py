@@ -15,7 +15,6 @@ from scoring.row import (
     AS_OF,
     BELOW_SINCE,
     DAY_MS,
-    ID_WORDS,
     IDS_AT,
     IDS_CAP,
     IDS_COUNT,
@@ -37,6 +36,7 @@ from scoring.row import (
     feature_words,
 )
 from scoring.row import SINCE as ENTERED
+from scoring.row_codec import list_ids
 from scoring.shard import Shard
 from scoring.tables import PolicyTables
 
@@ -126,7 +126,7 @@ class _RowPlan:
         fresh[[IDS_AT, IDS_CAP, IDS_COUNT, ORDERS_AT, ORDERS_CAP, ORDERS_COUNT, STALE]] = 0
         for first, size, to in self._copies:
             fresh[to : to + size] = source[first : first + size]
-        ids, orders = self._remembered(old, source)
+        ids, orders = list_ids(old.users.state, row), self._orders(old, source)
         for at, types in self._ended:
             ending = orders[np.isin(orders[:, ORDER_TYPE], types), ORDER_TIME]
             fresh[at + UNTIL_NOW] = ending.max(initial=NONE)
@@ -161,10 +161,9 @@ class _RowPlan:
             committed[to] = -1 if known is None else known
         return committed
 
-    def _remembered(self, old: Shard, source: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Answer ids as they are stored, and orders, one a row, in the new policy's numbers."""
+    def _orders(self, old: Shard, source: np.ndarray) -> np.ndarray:
+        """Answer the remembered orders, one a row, in the new policy's numbers."""
         pool = old.users.state.pool
-        ids = pool[source[IDS_AT] : source[IDS_AT] + ID_WORDS * source[IDS_COUNT]].copy()
         orders = pool[source[ORDERS_AT] : source[ORDERS_AT] + ORDER_WORDS * source[ORDERS_COUNT]].copy()
         orders = orders.reshape(-1, ORDER_WORDS)
         for order in orders:
@@ -173,7 +172,7 @@ class _RowPlan:
             if order[ORDER_TYPE] != ORDER_GONE:
                 kind = self._types[int(order[ORDER_TYPE])]
                 order[ORDER_TYPE] = ORDER_GONE if kind is None else kind
-        return ids, orders
+        return orders
 
 
 def _kept_features(old: Policy, new: Policy) -> dict[int, int]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from scoring.bits import leading_zeros, trailing_zeros
 from scoring.borrowing import borrowing
-from scoring.memory import allocate, class_words, copy_words, id_time, size_class
+from scoring.event_ids import append_id, hash_at, id_time, new_ids, place_of, time_at
+from scoring.memory import allocate, class_words, copy_words, size_class
 from scoring.row import (
     FIRST_SEEN,
-    ID_WORDS,
     IDS_AT,
     IDS_CAP,
     IDS_COUNT,
@@ -141,10 +141,11 @@ def put_row(pool, row, blank, out, at):
             at, pair = put_word(out, at, pair, row[word], near_ms, first_ms)
     first_ms, near_id = row[FIRST_SEEN], id_time(row[NEWEST])
     for entry in range(row[IDS_COUNT]):
-        an_id = row[IDS_AT] + ID_WORDS * entry
-        at = put_plain(out, at, pool[an_id])
-        at, pair = put_word(out, at, pair, pool[an_id + 1], near_id, first_ms)
-        near_id = pool[an_id + 1]
+        place = place_of(pool, row, entry)
+        at = put_plain(out, at, hash_at(pool, row, place))
+        time = time_at(pool, row, place)
+        at, pair = put_word(out, at, pair, time, near_id, first_ms)
+        near_id = time
     for entry in range(row[ORDERS_COUNT]):
         order = row[ORDERS_AT] + ORDER_WORDS * entry
         at = put_plain(out, at, pool[order])
@@ -180,13 +181,14 @@ def take_words(row, blank, source, at):
 
 
 @borrowing
-def new_block(state, row, at_word, cap_word, words):
-    """Give a remembered list of so many words a block; answer where it begins."""
-    row[at_word] = row[cap_word] = 0
-    if words:
-        row[at_word] = allocate(state, words)
-        row[cap_word] = class_words(size_class(words))
-    return row[at_word]
+def new_orders(state, row, count):
+    """Give a user a block for so many orders, none for none; answer where it begins."""
+    row[ORDERS_AT] = row[ORDERS_CAP] = 0
+    if count:
+        words = ORDER_WORDS * count
+        row[ORDERS_AT] = allocate(state, words)
+        row[ORDERS_CAP] = class_words(size_class(words))
+    return row[ORDERS_AT]
 
 
 @borrowing
@@ -194,12 +196,13 @@ def take_row(state, row, blank, source, at):
     """Read a row and what it remembers, into blocks of the pool, which has room for them."""
     at, pair = take_words(row, blank, source, at)
     first_ms, near_id = row[FIRST_SEEN], id_time(row[NEWEST])
-    first = new_block(state, row, IDS_AT, IDS_CAP, ID_WORDS * row[IDS_COUNT])
-    for an_id in range(first, first + ID_WORDS * row[IDS_COUNT], ID_WORDS):
-        state.pool[an_id] = plain(source, at)
+    count = row[IDS_COUNT]
+    new_ids(state, row, count)
+    for _ in range(count):
+        id_hash = plain(source, at)
         near_id, at, pair = word_at(source, at + 8, pair, near_id, first_ms)
-        state.pool[an_id + 1] = near_id
-    first = new_block(state, row, ORDERS_AT, ORDERS_CAP, ORDER_WORDS * row[ORDERS_COUNT])
+        append_id(state.pool, row, id_hash, near_id)
+    first = new_orders(state, row, row[ORDERS_COUNT])
     for order in range(first, first + ORDER_WORDS * row[ORDERS_COUNT], ORDER_WORDS):
         state.pool[order] = plain(source, at)
         at += 8

@@ -9,17 +9,26 @@ import numpy as np
 from numba import types
 
 from scoring.borrowing import borrowing
+from scoring.event_ids import (
+    append_id,
+    forget_old_ids,
+    hash_at,
+    ids_words,
+    new_ids,
+    place_of,
+    release_ids,
+    time_at,
+)
 from scoring.events import Bytes, Int64s
 from scoring.jit import kernel
 from scoring.kernel_types import INT, STATE, TABLES
 from scoring.lookup import ladder_count
-from scoring.memory import allocate, copy_words, forget_old_ids, release
+from scoring.memory import allocate, copy_words, release
 from scoring.prefetch import prefetch
 from scoring.row import (
     FALLS_AT,
     ID_WORDS,
     IDS_AT,
-    IDS_CAP,
     IDS_COUNT,
     NEVER,
     ORDER_WORDS,
@@ -28,7 +37,16 @@ from scoring.row import (
     ORDERS_COUNT,
     RUNG,
 )
-from scoring.row_bytes import SLACK, blank_out, bytes_max, new_block, put_plain, put_row, take_row, take_words
+from scoring.row_bytes import (
+    SLACK,
+    blank_out,
+    bytes_max,
+    new_orders,
+    put_plain,
+    put_row,
+    take_row,
+    take_words,
+)
 from scoring.scores import ladder_at
 from scoring.state import BLANK, C_VACANT
 
@@ -57,11 +75,10 @@ def fetch_rest(state, rows, n):
 @borrowing
 def give_lists_back(state, row):
     """Release the blocks of what a user is remembered by."""
-    for at_word, cap_word in ((IDS_AT, IDS_CAP), (ORDERS_AT, ORDERS_CAP)):
-        if row[cap_word]:
-            release(state, row[at_word], row[cap_word])
-            row[at_word] = 0
-            row[cap_word] = 0
+    release_ids(state, row)
+    if row[ORDERS_CAP]:
+        release(state, row[ORDERS_AT], row[ORDERS_CAP])
+        row[ORDERS_AT] = row[ORDERS_CAP] = 0
 
 
 @kernel(INT(STATE, INTS))
@@ -120,12 +137,19 @@ def fold_rows(tables, state, rows, blank):
         state.counts[C_VACANT] += 1
 
 
+@borrowing
+def rest_words_max(state, r):
+    """Answer how many words of the pool a user takes at most when put to work: as many as he has bytes at rest."""
+    return state.pool[~state.place[r]] if state.place[r] < BLANK else 0
+
+
 @kernel(INT(STATE, INTS, INT, INTS, INT))
 def open_rows(state, rows, start, blank, room):
     """
     Put users to work, from place `start` on; answer the place it stopped at.
 
-    It stops early when no row is vacant or the pool has less than `room` words: the caller makes room and calls again.
+    It stops early when no row is vacant or the pool has less than `room` words, or less than a user needs who remembers
+    more than is remembered now: the caller makes room and calls again.
 
     Args:
         rows: users, -1 for nobody; some may be at work already, some named twice.
@@ -135,7 +159,8 @@ def open_rows(state, rows, start, blank, room):
         r = rows[n]
         if r < 0 or state.place[r] >= 0:
             continue
-        if not state.counts[C_VACANT] or state.pool.shape[0] - state.heap[0] < room:
+        free = state.pool.shape[0] - state.heap[0]
+        if not state.counts[C_VACANT] or free < room or free < rest_words_max(state, r):
             return n
         state.counts[C_VACANT] -= 1
         place = state.vacant[state.counts[C_VACANT]]
@@ -184,21 +209,35 @@ def restore_rows(tables, state, rows, blank, stored, start, rungs):
 
 @kernel(types.void(STATE, INT, INTS, INTS))
 def place_lists(state, r, ids, orders):
-    """Give a user at work remembered ids and orders, flat as the pool has them."""
+    """Give a user at work remembered ids, as `list_ids` answers them, and orders, flat as the pool has them."""
     row = state.rows[state.place[r]]
-    copy_words(state.pool, new_block(state, row, IDS_AT, IDS_CAP, ids.shape[0]), ids, 0, ids.shape[0])
-    first = new_block(state, row, ORDERS_AT, ORDERS_CAP, orders.shape[0])
+    count = ids.shape[0] // ID_WORDS
+    new_ids(state, row, count)
+    for entry in range(count):
+        append_id(state.pool, row, ids[ID_WORDS * entry], ids[ID_WORDS * entry + 1])
+    first = new_orders(state, row, orders.shape[0] // ORDER_WORDS)
     copy_words(state.pool, first, orders, 0, orders.shape[0])
-    row[IDS_COUNT] = ids.shape[0] // ID_WORDS
     row[ORDERS_COUNT] = orders.shape[0] // ORDER_WORDS
+
+
+@kernel(INTS(STATE, INT))
+def list_ids(state, r):
+    """Answer a user's remembered ids, who is at work: hash and time of each, in the order of applying."""
+    row = state.rows[state.place[r]]
+    ids = np.empty(ID_WORDS * row[IDS_COUNT], np.int64)
+    for entry in range(row[IDS_COUNT]):
+        place = place_of(state.pool, row, entry)
+        ids[ID_WORDS * entry] = hash_at(state.pool, row, place)
+        ids[ID_WORDS * entry + 1] = time_at(state.pool, row, place)
+    return ids
 
 
 @kernel(types.void(STATE, INT))
 def wipe_lists(state, r):
     """Overwrite what a user at work is remembered by, and give the blocks back."""
     row = state.rows[state.place[r]]
-    for at_word, cap_word in ((IDS_AT, IDS_CAP), (ORDERS_AT, ORDERS_CAP)):
-        state.pool[row[at_word] : row[at_word] + row[cap_word]] = 0
+    state.pool[row[IDS_AT] : row[IDS_AT] + ids_words(row)] = 0
+    state.pool[row[ORDERS_AT] : row[ORDERS_AT] + row[ORDERS_CAP]] = 0
     give_lists_back(state, row)
 
 

@@ -4,9 +4,9 @@ import numba
 import numpy as np
 
 from scoring.bits import trailing_zeros
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing_kernel, inlined
+from scoring.event_ids import fetch_ids, remember_id, remembers_id
 from scoring.features import note_event
-from scoring.jit import kernel
 from scoring.kernel_types import CHANGES, EVENTS, INT, STATE, TABLES
 from scoring.ladders import (
     explain_parts,
@@ -17,16 +17,13 @@ from scoring.ladders import (
     refine,
 )
 from scoring.lookup import ladder_count, limit, type_cell
-from scoring.memory import find_order, remember_id, remembers_id
+from scoring.memory import find_order
 from scoring.orders import place_order, undo_order
 from scoring.prefetch import prefetch
 from scoring.row import (
     AS_OF,
     FALLS_AT,
     FIRST_SEEN,
-    ID_WORDS,
-    IDS_AT,
-    IDS_COUNT,
     LINE_WORDS,
     NEVER,
     NEWEST,
@@ -60,17 +57,16 @@ APPLIED, TOO_LATE, UNKNOWN_ORDER, DUPLICATE, IGNORED, REPLAYED = 0, 7, 8, 20, 21
 NO_ORDER = -1
 
 AHEAD = 16  # So many users before a kernel comes to one, his row is fetched; half as many before, his ids.
-ID_LINES_MAX = 8  # The CPU goes on by itself with what is read in a row.
 
 
-@borrowing
+@inlined
 def has_room(tables, state, changes):
     """Tell whether the next user fits: his changes into the record, his blocks into the pool."""
     room = changes.facts.shape[0] - state.counts[C_CHANGES]
     return room >= limit(tables, M_CHANGES) and state.pool.shape[0] - state.heap[0] >= limit(tables, M_POOL)
 
 
-@borrowing
+@inlined
 def begin(tables, row, event_time_ms):
     """Put a new user on rung 0 of every ladder from his first event."""
     row[FIRST_SEEN] = event_time_ms
@@ -80,7 +76,7 @@ def begin(tables, row, event_time_ms):
         row[ladder_at(tables, ladder) + ENTERED] = event_time_ms
 
 
-@borrowing
+@inlined
 def fate_of(tables, state, events, i, row):
     """Decide what becomes of a decoded message of a known type, in the contract's order."""
     event_time_ms, type_number = events.event_time_ms[i], events.type[i]
@@ -101,7 +97,7 @@ def fate_of(tables, state, events, i, row):
     return UNKNOWN_ORDER if known == NO_ORDER else APPLIED
 
 
-@borrowing
+@inlined
 def apply_event(tables, state, changes, events, i, r):
     """Apply one message to its user: features, then every ladder in policy order."""
     place = state.place[r]
@@ -147,7 +143,7 @@ def apply_event(tables, state, changes, events, i, r):
     state.due[r] = due
 
 
-@borrowing
+@inlined
 def fetch_row(state, r):
     """Have a user's row brought near."""
     width = state.rows.shape[1]
@@ -158,7 +154,7 @@ def fetch_row(state, r):
     prefetch(state.dirty, r)
 
 
-@borrowing
+@inlined
 def fetch_lines(tables, state, r, type_number):
     """Have those lines of a user's row brought near that an event of a type looks at."""
     first, lines = state.place[r] * state.rows.shape[1], type_cell(tables, type_number, T_LINES)
@@ -169,7 +165,7 @@ def fetch_lines(tables, state, r, type_number):
     prefetch(state.dirty, r)
 
 
-@borrowing
+@inlined
 def fetch_ahead(tables, state, events, position):
     """Have brought near what the messages to come will look at: rows first, then what these point to."""
     if position + 2 * AHEAD < events.order.shape[0]:
@@ -183,13 +179,10 @@ def fetch_ahead(tables, state, events, position):
     if position + AHEAD // 2 < events.order.shape[0]:
         r = events.row[events.order[position + AHEAD // 2]]
         if r >= 0:
-            row = state.rows[state.place[r]]
-            lines = min(ID_LINES_MAX, row[IDS_COUNT] * ID_WORDS // LINE_WORDS + 1)
-            for line in range(lines):
-                prefetch(state.pool, row[IDS_AT] + LINE_WORDS * line)
+            fetch_ids(state.pool, state.rows[state.place[r]])
 
 
-@kernel(INT(TABLES, STATE, CHANGES, EVENTS, INT))
+@borrowing_kernel(INT(TABLES, STATE, CHANGES, EVENTS, INT))
 def score_events(tables, state, changes, events, start):
     """
     Apply messages in their order, from position `start`; answer the position it stopped at.
@@ -226,7 +219,7 @@ def score_events(tables, state, changes, events, start):
     return events.order.shape[0]
 
 
-@kernel(INT(TABLES, STATE, CHANGES, INT[::1], INT, INT, INT))
+@borrowing_kernel(INT(TABLES, STATE, CHANGES, INT[::1], INT, INT, INT))
 def fire_deadlines(tables, state, changes, rows, start, limit_ms, cause):
     """Work off the deadlines of these users up to a watermark, from place `start`; answer the place it stopped at."""
     for n in range(start, rows.shape[0]):
@@ -238,7 +231,7 @@ def fire_deadlines(tables, state, changes, rows, start, limit_ms, cause):
     return rows.shape[0]
 
 
-@kernel(numba.types.void(TABLES, STATE, INT[::1], numba.types.float64[:, ::1]))
+@borrowing_kernel(numba.types.void(TABLES, STATE, INT[::1], numba.types.float64[:, ::1]))
 def describe(tables, state, rows, scores):
     """
     Make every next fall of some users exact and evaluate their scores at their own time.
@@ -265,7 +258,7 @@ def describe(tables, state, rows, scores):
 FLOATS = numba.types.float64[::1]
 
 
-@kernel(numba.types.void(TABLES, STATE, INT, INT, INT, FLOATS, FLOATS))
+@borrowing_kernel(numba.types.void(TABLES, STATE, INT, INT, INT, FLOATS, FLOATS))
 def explain(tables, state, r, ladder, t_ms, values, points):
     """Write the value and the points of each part of a ladder's score for one user, at a time not before his own."""
     place = state.place[r]

@@ -96,7 +96,8 @@ class UserRows:
             position = open_rows(self.state, rows, position, self._blank, room)
             if position == rows.shape[0]:
                 return
-            self._reserve(room)
+            place = self.state.place[rows[position]]
+            self._reserve(max(room, int(self.state.pool[~place]) if place < BLANK else 0))
             if not self.state.counts[C_VACANT]:
                 self._grow_places()
 

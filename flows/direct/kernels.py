@@ -55,9 +55,9 @@ def has_no_headers(value, size):
     """
     Tell that a message has no headers, by the bytes of the broker around its value, which librdkafka leaves in place.
 
-    In Kafka's record format 2 a value stands behind its size, a zigzag varint, and before the number of headers. Formats
-    0 and 1 have the size as a big-endian int32, which is never the same bytes for 1 byte or more. To ask librdkafka costs
-    as much as all else that is read of a message: it makes a list of headers for each, also of none.
+    In Kafka's record format 2 a value stands behind its size, a zigzag varint, and before the number of headers.
+    Formats 0 and 1 have the size as a big-endian int32, which is never the same bytes for 1 byte or more. To ask
+    librdkafka costs more than all else that is read here: it makes a list of headers for each message, also of none.
     """
     if value == 0 or size <= 0:
         return False

@@ -12,10 +12,8 @@ from scoring.policy import Policy
 from scoring.row import (
     FIRST_SEEN,
     ID_TIME_BITS,
-    ID_WORDS,
     IDS_AT,
     IDS_CAP,
-    IDS_COUNT,
     NEWEST,
     NONE,
     ORDER_WORDS,
@@ -23,7 +21,7 @@ from scoring.row import (
     ORDERS_CAP,
     ORDERS_COUNT,
 )
-from scoring.row_codec import fingerprint_of
+from scoring.row_codec import fingerprint_of, list_ids
 from scoring.user_rows import RowMisread, UserRows
 from tests.property.test_shard_equals_reference import (
     SLOW,
@@ -35,6 +33,7 @@ from tests.property.test_shard_equals_reference import (
 from tests.strategies import Stream, policies, shard_limits, streams
 
 INT64 = np.iinfo(np.int64)
+UINT32_MAX = 2**32 - 1
 
 
 def assert_counted(worker: Worker) -> None:
@@ -155,7 +154,7 @@ def draw_user(users: UserRows, row: int, lateness_ms: int, data: st.DataObject) 
     own[[NEWEST, FIRST_SEEN]] = newest_ms, first_ms
     hashes = st.integers(INT64.min, INT64.max)
     oldest, newest = (-(-time_ms >> ID_TIME_BITS) for time_ms in (newest_ms - lateness_ms, newest_ms))
-    times = st.integers(oldest, newest) | st.integers(oldest, INT64.max)
+    times = st.integers(max(oldest, 0), newest) | st.integers(max(oldest, 0), UINT32_MAX)
     ids = data.draw(st.lists(st.tuples(hashes, times), max_size=300))
     orders = data.draw(st.lists(st.tuples(hashes, words, words, words, words), max_size=9))
     flat = [0 if word is None else word for order in orders for word in order]
@@ -170,7 +169,7 @@ def stored_words(users: UserRows, row: int) -> np.ndarray:
 def told(users: UserRows, row: int) -> list[list[int]]:
     """Answer the words of a user at work but for addresses, and what he is remembered by."""
     own, pool = stored_words(users, row), users.state.pool
-    ids = pool[own[IDS_AT] :][: ID_WORDS * own[IDS_COUNT]]
+    ids = list_ids(users.state, row)
     orders = pool[own[ORDERS_AT] :][: ORDER_WORDS * own[ORDERS_COUNT]]
     words = np.delete(own, [IDS_AT, IDS_CAP, ORDERS_AT, ORDERS_CAP])
     return [words.tolist(), ids.tolist(), orders.tolist()]

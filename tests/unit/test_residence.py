@@ -7,9 +7,12 @@ import yaml
 from config.policy_file import parse_policy
 from scoring.decoder import Decoder
 from scoring.residence import LEAVING_MIN
+from scoring.row import ID_TIME_BITS, NEWEST
+from scoring.row_codec import list_ids
 from scoring.shard import Shard
 from scoring.state import C_FREE, C_VACANT
 from scoring.tables import compile_policy
+from scoring.user_rows import UserRows
 
 NOW_MS = 1_788_220_800_000
 WAVE = 2_000
@@ -172,3 +175,20 @@ def test_rest__takes_and_gives_back_the_same_memory(fickle: Shard) -> None:
         found.append([int(fickle.users.state.heap[0]), int(counts[C_FREE]), int(counts[C_VACANT])])
     assert found[1:] == found[:1] * 3
     assert found[0][2] == fickle.users.state.rows.shape[0] - len(everybody)
+
+
+def test_put_to_work__has_room_for_who_remembers_more_than_is_remembered_now() -> None:
+    """Whose ids were stored under a larger `duplicates_per_user` has all of them, in a pool that was nearly full."""
+    ids = np.full(2_000, -(-NOW_MS >> ID_TIME_BITS))
+    ids[::2] = np.arange(1_000)
+    policy = parse_policy(yaml.safe_load(POLICY), "test")
+    before, now = (UserRows(compile_policy(policy, 1, 1_000, bound)) for bound in (1_024, 8))
+    row = before.row_of(b"u1")
+    before.own(row)[NEWEST] = NOW_MS
+    before.remember(row, ids, np.empty(0, np.int64))
+    now.restore([b"u1"], [before.pack(np.array([row]))[0].tobytes()])
+    now.grow_pool()
+    now.state.heap[0] = now.state.pool.shape[0] - now.compiled.pool_words_max
+    now.put_to_work(np.array([0]))
+    assert list_ids(now.state, 0).tolist() == ids.tolist()
+    assert now.state.heap[0] <= now.state.pool.shape[0]
