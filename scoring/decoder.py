@@ -9,6 +9,7 @@ import numpy as np
 from scoring.events import (
     DECODED,
     IGNORED_TYPE,
+    TEXT_SLACK,
     Bytes,
     EnvelopeOf,
     EventBatch,
@@ -21,9 +22,9 @@ from scoring.hashing import hash_spans
 from scoring.joined import JoinedValues, joined
 from scoring.match import Matcher
 from scoring.policy import Policy
-from scoring.scan import NOT_UNDERSTOOD, ScanColumns, scan_batch
+from scoring.scan import NOT_UNDERSTOOD, ScanColumns, new_memory, scan_batch
 from scoring.scan_tables import compared_fields, scan_tables
-from scoring.text_spans import NO_BYTES, gathered
+from scoring.text_spans import NO_TEXT
 from scoring.wire import Rejection, WireEvent, WireReader
 
 EVENT_BYTES_MAX = 65_536
@@ -49,6 +50,7 @@ class Decoder:
         assert 0 <= policy.minor_digits <= MINOR_DIGITS_MAX, policy.minor_digits
         self._tables = scan_tables(policy, self._matcher)
         self._compared = compared_fields(policy)
+        self._memory = new_memory()
 
     def decode(
         self,
@@ -73,7 +75,7 @@ class Decoder:
         events = self._read_the_rest(batch)
         user_texts = {row: event.user_id for row, event in events.items()}
         id_texts = {row: event.event_id.encode() for row, event in events.items()}
-        batch.user_bytes, batch.user_start = gathered(_placed(text, user_texts, users))
+        batch.users = _placed(text, user_texts, users)
         batch.event_ids = _placed(text, id_texts, ids)
         return batch
 
@@ -89,6 +91,7 @@ class Decoder:
             batch.order_id_hash,
             batch.amount_minor,
             batch.match,
+            batch.user_hash,
             *users,
             *ids,
         )
@@ -100,6 +103,7 @@ class Decoder:
             self._minor_digits,
             self._compared,
             self._tables,
+            self._memory,
             columns,
         )
 
@@ -166,19 +170,20 @@ def empty_batch(
         order_id_hash=np.zeros(count, np.int64),
         amount_minor=np.zeros(count, np.int64),
         match=np.zeros(count, np.int64),
-        user_bytes=np.empty(0, np.uint8),
-        user_start=np.zeros(count + 1, np.int64),
-        event_ids=TextSpans(NO_BYTES, NO_BYTES, *np.zeros((2, count), np.int64)),
+        users=TextSpans(NO_TEXT, NO_TEXT, *np.zeros((2, count), np.int64)),
+        user_hash=np.zeros(count, np.int64),
+        event_ids=TextSpans(NO_TEXT, NO_TEXT, *np.zeros((2, count), np.int64)),
     )
 
 
 def _hash_ids(batch: EventBatch, events: dict[int, WireEvent]) -> None:
     """Hash the ids of rows that took the checked path, in one kernel call each."""
     for column, texts in (
+        (batch.user_hash, {row: event.user_id for row, event in events.items()}),
         (batch.event_id_hash, {row: event.event_id for row, event in events.items()}),
         (batch.order_id_hash, {row: event.order_id for row, event in events.items() if event.order_id}),
     ):
-        encoded = [text.encode() for text in texts.values()]
+        encoded = [text if isinstance(text, bytes) else text.encode() for text in texts.values()]
         end = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
         start = np.concatenate((np.zeros(1, np.int64), end))[:-1]
         column[list(texts)] = hash_spans(np.frombuffer(b"".join(encoded), np.uint8), start, end)
@@ -190,4 +195,5 @@ def _placed(text: Bytes, texts: dict[int, bytes], spans: Int64s) -> TextSpans:
     for row, own in texts.items():
         spans[:, row] = -1 - at, len(own)
         at += len(own)
-    return TextSpans(text, np.frombuffer(b"".join(texts.values()), np.uint8), *spans)
+    extra = np.frombuffer(b"".join((*texts.values(), bytes(TEXT_SLACK))), np.uint8)
+    return TextSpans(text, extra, *spans)

@@ -18,6 +18,8 @@ Int64s = npt.NDArray[np.int64]
 
 DECODED = 0  # The fate of a message that is no dead letter; every other fate is a Reason.
 IGNORED_TYPE = -1
+TEXT_SLACK = 8
+"""So many bytes stand behind texts that kernels read a word at a time."""
 
 
 class Reason(IntEnum):
@@ -75,13 +77,19 @@ class TextSpans(NamedTuple):
 
     Attributes:
         text: text n is text[at[n]:at[n] + size[n]] ...
-        extra: ... or, where at[n] is negative, extra[-1 - at[n]:] up to the same size.
+        extra: ... or, where at[n] is negative, extra[-1 - at[n]:] up to the same size. Both go on for TEXT_SLACK bytes.
     """
 
     text: Bytes
     extra: Bytes
     at: Int64s
     size: Int64s
+
+    def read(self, index: int) -> bytes:
+        """Answer one text."""
+        at, size = int(self.at[index]), int(self.size[index])
+        source, first = (self.text, at) if at >= 0 else (self.extra, -1 - at)
+        return source[first : first + size].tobytes()
 
 
 @dataclass(slots=True)
@@ -101,7 +109,7 @@ class EventBatch:
         event_id_hash, order_id_hash: scoring/hashing.py; 0 when there is none.
         amount_minor: money in minor units, 0 when absent.
         match: bit f is set when feature f of the policy counts this event: type and every `where` hold.
-        user_bytes, user_start: user i is user_bytes[user_start[i]:user_start[i + 1]], UTF-8.
+        users: where each user stands, UTF-8, of size 0 when the row is dead; user_hash: scoring/hashing.py.
         event_ids: where each event's id stands, of size 0 when the row is dead.
     """
 
@@ -119,8 +127,8 @@ class EventBatch:
     order_id_hash: Int64s
     amount_minor: Int64s
     match: Int64s
-    user_bytes: Bytes
-    user_start: Int64s
+    users: TextSpans
+    user_hash: Int64s
     event_ids: TextSpans
 
     def __len__(self) -> int:
@@ -128,7 +136,7 @@ class EventBatch:
 
     def user(self, index: int) -> bytes:
         """Give the UTF-8 bytes of the user of one row, empty when the row is dead."""
-        return self.user_bytes[self.user_start[index] : self.user_start[index + 1]].tobytes()
+        return self.users.read(index)
 
 
 class LadderChange(msgspec.Struct, frozen=True):

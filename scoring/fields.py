@@ -4,9 +4,9 @@ from itertools import accumulate
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.events import Bytes
-from scoring.hashing import load_word
+from scoring.loads import load_word
 
 KEYS = (
     *("event_id", "user_id", "type", "event_time", "order_id", "amount", "discount_amount", "item_launch_at"),
@@ -28,6 +28,30 @@ LOW_WORD = np.array([int.from_bytes(KEYS[number].encode()[:8], "little") for num
 HIGH_WORD = np.array([int.from_bytes(KEYS[number].encode()[8:], "little") for number in BY_SIZE], np.uint64)
 LOW_MASK = np.array([(1 << 8 * min(size, 8)) - 1 for size in range(KEY_SIZE_MAX + 1)], np.uint64)
 HIGH_MASK = np.array([(1 << 8 * max(size - 8, 0)) - 1 for size in range(KEY_SIZE_MAX + 1)], np.uint64)
+
+
+def _with_quote(number: int) -> bytes:
+    """Answer a field's key with the quote that ends it; nothing where there is no key."""
+    return KEYS[number].encode() + b'"' if number < len(KEYS) else b""
+
+
+# The same by field, with the closing quote. What is no key is compared with a word that masks to no text.
+KEY_SIZE = np.array([max(len(_with_quote(number)) - 1, 0) for number in range(FIELDS)], np.int64)
+KEY_LOW, KEY_HIGH, KEY_LOW_MASK, KEY_HIGH_MASK = np.zeros((4, FIELDS), np.uint64)
+for _number in range(FIELDS):
+    _key = _with_quote(_number)
+    KEY_LOW[_number] = int.from_bytes(_key[:8], "little") if _key else 1
+    KEY_HIGH[_number] = int.from_bytes(_key[8:], "little")
+    KEY_LOW_MASK[_number] = (1 << 8 * min(len(_key), 8)) - 1
+    KEY_HIGH_MASK[_number] = (1 << 8 * max(len(_key) - 8, 0)) - 1
+
+
+@inlined
+def is_key(text: Bytes, at: int, field: int) -> bool:
+    """Tell whether the key that begins here, with its closing quote, is that of a field."""
+    number = np.uintp(field)
+    low, high = load_word(text, at) & KEY_LOW_MASK[number], load_word(text, at + 8) & KEY_HIGH_MASK[number]
+    return low == KEY_LOW[number] and high == KEY_HIGH[number]
 
 
 @borrowing

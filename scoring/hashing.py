@@ -1,16 +1,12 @@
 """This file turns ids into 64-bit numbers that are stored, so what it answers must never change."""
 
-import sys
-from typing import Any
-
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic, overload
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.events import Bytes, Int64s
 from scoring.jit import kernel
+from scoring.loads import load_word
 
 # Unsigned constants throughout: numba makes uint64 with a signed operand a float.
 SEED = np.uint64(0x9E3779B97F4A7C15)
@@ -23,28 +19,7 @@ FINAL_FACTOR = np.uint64(0xFF51AFD7ED558CCD)
 FINAL_FACTOR_2 = np.uint64(0xC4CEB9FE1A85EC53)
 S8, S27, S31, S33, S37 = (np.uint64(bits) for bits in (8, 27, 31, 33, 37))
 NO_BITS = np.uint64(0)
-
-
-def load_word(source: Bytes, at: int) -> np.uint64:
-    """Read 8 bytes, the first lowest; 8 must be there."""
-    return np.uint64(int.from_bytes(source[at : at + 8].tobytes(), "little"))
-
-
-@intrinsic
-def _load_unaligned(_context: Any, source: Any, at: Any) -> Any:
-    def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        data = context.make_array(signature.args[0])(context, builder, operands[0]).data
-        pointer = builder.bitcast(builder.gep(data, [operands[1]]), ir.IntType(64).as_pointer())
-        return builder.load(pointer, align=1)
-
-    return types.uint64(source, types.int64), emit
-
-
-@overload(load_word, strict=False)  # The implementation has no annotations to compare.
-def _load_word_compiled(source: Any, at: Any) -> Any:
-    """Make it one instruction: built from 8 indexed bytes it was eight loads, each with its index check."""
-    assert sys.byteorder == "little", sys.byteorder
-    return lambda source, at: _load_unaligned(source, at)
+TAIL_MASK = np.array([(1 << 8 * size) - 1 for size in range(8)], np.uint64)
 
 
 @borrowing
@@ -56,7 +31,7 @@ def load_tail(source: Bytes, at: int, end: int) -> np.uint64:
     return word
 
 
-@borrowing
+@inlined
 def mix(state: np.uint64, word: np.uint64) -> np.uint64:
     """Fold 8 more bytes into the state, a bijection of each for a fixed other."""
     word *= WORD_FACTOR
@@ -65,9 +40,18 @@ def mix(state: np.uint64, word: np.uint64) -> np.uint64:
     return ((state << S27) | (state >> S37)) * ROUND_FACTOR + ROUND_ADDEND
 
 
+@inlined
+def finish(state: np.uint64) -> np.int64:
+    """Answer the hash; never 0, which means that there is no id."""
+    state = (state ^ (state >> S33)) * FINAL_FACTOR
+    state = (state ^ (state >> S33)) * FINAL_FACTOR_2
+    answer = np.int64(state ^ (state >> S33))
+    return answer if answer != 0 else np.int64(1)
+
+
 @borrowing
 def hash_bytes(source: Bytes, start: int, end: int) -> np.int64:
-    """Hash source[start:end] to 64 bits; never 0, which means that there is no id."""
+    """Hash source[start:end] to 64 bits."""
     state = SEED ^ (np.uint64(end - start) * LENGTH_FACTOR)
     at = start
     while at + 8 <= end:
@@ -75,10 +59,20 @@ def hash_bytes(source: Bytes, start: int, end: int) -> np.int64:
         at += 8
     if at < end:
         state = mix(state, load_tail(source, at, end))
-    state = (state ^ (state >> S33)) * FINAL_FACTOR
-    state = (state ^ (state >> S33)) * FINAL_FACTOR_2
-    answer = np.int64(state ^ (state >> S33))
-    return answer if answer != 0 else np.int64(1)
+    return finish(state)
+
+
+@inlined
+def hash_text(text: Bytes, start: int, end: int) -> np.int64:
+    """Hash the same from a text that goes on behind it for 8 bytes at least."""
+    state = SEED ^ (np.uint64(end - start) * LENGTH_FACTOR)
+    at = start
+    while at + 8 <= end:
+        state = mix(state, load_word(text, at))
+        at += 8
+    if at < end:
+        state = mix(state, load_word(text, at) & TAIL_MASK[np.uintp(end - at)])
+    return finish(state)
 
 
 @kernel(types.int64[::1](types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], types.int64[::1]))

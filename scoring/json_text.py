@@ -7,59 +7,47 @@ followed by a zero byte, which is legal nowhere: no step can leave its message, 
 
 import numpy as np
 
-from scoring.borrowing import borrowing
+from scoring.bits import trailing_zeros
+from scoring.borrowing import borrowing, inlined
 from scoring.events import Bytes
-from scoring.hashing import load_word
+from scoring.loads import LOOK_BYTES, byte_at, stop_bits
 
 QUOTE, BACKSLASH, COMMA, COLON, MINUS, PLUS, POINT = 34, 92, 44, 58, 45, 43, 46
 OBJECT, OBJECT_END, ARRAY, ARRAY_END = 123, 125, 91, 93
 ZERO, NINE = 48, 57
 DEPTH_MAX = 32
 
-HIGH_BITS = np.uint64(0x8080808080808080)
-LOW_BITS = np.uint64(0x0101010101010101)
-QUOTES = np.uint64(0x2222222222222222)
-BACKSLASHES = np.uint64(0x5C5C5C5C5C5C5C5C)
-SPACES = np.uint64(0x2020202020202020)
-BYTE_NUMBERS = np.uint64(0x0001020304050607)
-NO_BITS, ONE, S7, S56 = (np.uint64(number) for number in (0, 1, 7, 56))
 
-
-@borrowing
+@inlined
 def after_space(text: Bytes, at: int) -> int:
     """Pass over white space; there may be none."""
-    while text[at] <= 32 and (text[at] == 32 or text[at] == 10 or text[at] == 13 or text[at] == 9):
+    byte = byte_at(text, at)
+    while byte <= 32 and (byte == 32 or byte == 10 or byte == 13 or byte == 9):
         at += 1
+        byte = byte_at(text, at)
     return at
 
 
-@borrowing
-def plain_bytes(word: np.uint64) -> int:
-    """
-    Count the first bytes of a word that are printable ASCII but neither quote nor backslash: 0 to 8.
-
-    Each term marks the high bit of bytes that stop; a borrow can mark wrongly only above a right mark.
-    """
-    quote = word ^ QUOTES
-    backslash = word ^ BACKSLASHES
-    stops = (quote - LOW_BITS) & ~quote
-    stops |= (backslash - LOW_BITS) & ~backslash
-    stops |= (word - SPACES) & ~word
-    stops = (stops | word) & HIGH_BITS
-    if stops == NO_BITS:
-        return 8
-    lowest = stops & (~stops + ONE)
-    return np.int64(((lowest >> S7) * BYTE_NUMBERS) >> S56)
-
-
-@borrowing
+@inlined
 def string_end(text: Bytes, at: int, escapes: bool) -> int:
     """Find the closing quote of the string that begins at `at`; escapes are refused unless allowed."""
+    stops = stop_bits(text, at)
+    if stops:
+        end = at + trailing_zeros(stops)
+        if byte_at(text, end) == QUOTE:
+            return end
+    return rare_string_end(text, at, escapes)
+
+
+@borrowing
+def rare_string_end(text: Bytes, at: int, escapes: bool) -> int:
+    """Find it where the string is long, or not of printable ASCII alone."""
     while True:
-        plain = plain_bytes(load_word(text, at))
-        at += plain
-        if plain == 8:
+        stops = stop_bits(text, at)
+        if not stops:
+            at += LOOK_BYTES
             continue
+        at += trailing_zeros(stops)
         if text[at] == QUOTE:
             return at
         if text[at] >= 128:
@@ -136,7 +124,7 @@ def hex4(text: Bytes, at: int) -> int:
     return number
 
 
-@borrowing
+@inlined
 def is_digit(byte: int) -> bool:
     """Tell whether a byte is 0 to 9."""
     return byte >= ZERO and byte <= NINE

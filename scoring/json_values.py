@@ -5,9 +5,10 @@ Each reader answers (value, where it ended); the end is -1 where it does not und
 
 import numpy as np
 
-from scoring.borrowing import borrowing
-from scoring.events import Bytes
-from scoring.json_text import MINUS, NINE, PLUS, POINT, QUOTE, ZERO, is_digit
+from scoring.borrowing import borrowing, inlined
+from scoring.events import Bytes, Int64s
+from scoring.json_text import COLON, MINUS, NINE, PLUS, POINT, QUOTE, ZERO, is_digit
+from scoring.loads import byte_at, load_word
 from scoring.wire_values import AMOUNT_MINOR_MAX, EVENT_TIME_MS_MAX
 
 WHOLE_DIGITS_MAX = 14  # With the four digits that a currency has at most: below 10^18.
@@ -59,11 +60,17 @@ def read_money(text: Bytes, at: int, minor_digits: int) -> tuple[int, int]:
     return minor, at if minor <= AMOUNT_MINOR_MAX else -1
 
 
+@inlined
+def read_time(text: Bytes, at: int, minute: Int64s) -> tuple[int, int]:
+    """Read whole Unix milliseconds or an RFC 3339 string; `minute` as in read_rfc3339."""
+    if byte_at(text, at) == QUOTE:
+        return read_rfc3339(text, at + 1, minute)
+    return read_unix(text, at)
+
+
 @borrowing
-def read_time(text: Bytes, at: int) -> tuple[int, int]:
-    """Read whole Unix milliseconds or an RFC 3339 string."""
-    if text[at] == QUOTE:
-        return read_rfc3339(text, at + 1)
+def read_unix(text: Bytes, at: int) -> tuple[int, int]:
+    """Read whole Unix milliseconds."""
     start = at
     time_ms = np.int64(0)
     while is_digit(text[at]) and at - start < TIME_DIGITS_MAX:
@@ -74,10 +81,10 @@ def read_time(text: Bytes, at: int) -> tuple[int, int]:
     return time_ms, at
 
 
-@borrowing
+@inlined
 def two_digits(text: Bytes, at: int) -> int:
     """Read two digits; far below zero when they are none."""
-    tens, ones = np.int64(text[at]), np.int64(text[at + 1])
+    tens, ones = byte_at(text, at), byte_at(text, at + 1)
     if tens < ZERO or tens > NINE or ones < ZERO or ones > NINE:
         return -1_000_000
     return (tens - ZERO) * 10 + (ones - ZERO)
@@ -104,37 +111,62 @@ def days_since_1970(year: int, month: int, day: int) -> int:
 
 
 @borrowing
-def read_rfc3339(text: Bytes, at: int) -> tuple[int, int]:
-    """Read a time up to and with its closing quote, cut to milliseconds."""
+def minute_of(text: Bytes, at: int) -> int:
+    """Read a date and a time of 16 bytes, up to the minute, as milliseconds; -1 when it is not understood."""
     year = two_digits(text, at) * 100 + two_digits(text, at + 2)
     days = days_since_1970(year, two_digits(text, at + 5), two_digits(text, at + 8))
-    hour, minute, second = two_digits(text, at + 11), two_digits(text, at + 14), two_digits(text, at + 17)
-    wrong = days < 0 or hour < 0 or hour > 23 or minute < 0 or minute > 59 or second < 0 or second > 59
+    hour, minute = two_digits(text, at + 11), two_digits(text, at + 14)
+    wrong = days < 0 or hour < 0 or hour > 23 or minute < 0 or minute > 59
     wrong = wrong or text[at + 4] != MINUS or text[at + 7] != MINUS or text[at + 10] | 32 != 116  # T, t
-    if wrong or text[at + 13] != 58 or text[at + 16] != 58:
+    if wrong or text[at + 13] != COLON:
+        return np.int64(-1)
+    return (days * 86_400 + hour * 3600 + minute * 60) * 1000
+
+
+@inlined
+def read_rfc3339(text: Bytes, at: int, minute: Int64s) -> tuple[int, int]:
+    """
+    Read a time up to and with its closing quote, cut to milliseconds.
+
+    Args:
+        minute: int64 (3), the last 16 bytes that `minute_of` read, as two words, and what it answered: most events are
+            of the minute of the one before. Changed.
+    """
+    first, second = np.int64(load_word(text, at)), np.int64(load_word(text, at + 8))
+    if first != minute[0] or second != minute[1]:
+        minute[0], minute[1], minute[2] = first, second, minute_of(text, at)
+    time_ms, at = minute[2], at + 16
+    seconds = two_digits(text, at + 1)
+    if time_ms < 0 or byte_at(text, at) != COLON or seconds < 0 or seconds > 59:
         return np.int64(0), -1
-    time_ms = (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000
-    at += 19
-    if text[at] == POINT:
+    time_ms += seconds * 1000
+    at += 3
+    if byte_at(text, at) == POINT:
         at += 1
-        if not is_digit(text[at]):
+        if not is_digit(byte_at(text, at)):
             return time_ms, -1
         place = 100
-        while is_digit(text[at]):
-            time_ms += (np.int64(text[at]) - ZERO) * place
+        while is_digit(byte_at(text, at)):
+            time_ms += (byte_at(text, at) - ZERO) * place
             place //= 10
             at += 1
-    if text[at] | 32 == 122:  # Z, z
+    if byte_at(text, at) | 32 == 122:  # Z, z
         at += 1
-    elif text[at] == PLUS or text[at] == MINUS:
-        hour, minute = two_digits(text, at + 1), two_digits(text, at + 4)
-        if hour < 0 or hour > 23 or minute < 0 or minute > 59 or text[at + 3] != 58:
-            return time_ms, -1
-        offset_ms = (hour * 60 + minute) * 60_000
-        time_ms += offset_ms if text[at] == MINUS else -offset_ms
-        at += 6
     else:
-        return time_ms, -1
-    if text[at] != QUOTE or time_ms < 0 or time_ms > EVENT_TIME_MS_MAX:
+        offset_ms, at = read_offset(text, at)
+        time_ms -= offset_ms
+    if at < 0 or byte_at(text, at) != QUOTE or time_ms < 0 or time_ms > EVENT_TIME_MS_MAX:
         return time_ms, -1
     return time_ms, at + 1
+
+
+@borrowing
+def read_offset(text: Bytes, at: int) -> tuple[int, int]:
+    """Read how far a local time is ahead of UTC, in milliseconds."""
+    if text[at] != PLUS and text[at] != MINUS:
+        return np.int64(0), -1
+    hour, minute = two_digits(text, at + 1), two_digits(text, at + 4)
+    if hour < 0 or hour > 23 or minute < 0 or minute > 59 or text[at + 3] != COLON:
+        return np.int64(0), -1
+    offset_ms = (hour * 60 + minute) * 60_000
+    return -offset_ms if text[at] == MINUS else offset_ms, at + 6

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import typeof, types
 
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, borrowing_kernel, inlined
 from scoring.events import Bytes, Int8s, Int16s, Int64s
 from scoring.fields import (
     AMOUNT,
@@ -17,15 +17,16 @@ from scoring.fields import (
     EVENT_TIME,
     FIELDS,
     ITEM_AGE,
+    KEY_SIZE,
     LAUNCH,
     ORDER_ID,
     TYPE,
     UNKNOWN,
     USER_ID,
     field_of,
+    is_key,
 )
-from scoring.hashing import hash_bytes
-from scoring.jit import kernel
+from scoring.hashing import hash_text
 from scoring.json_text import (
     COLON,
     COMMA,
@@ -38,6 +39,7 @@ from scoring.json_text import (
     string_end,
 )
 from scoring.json_values import read_money, read_time
+from scoring.loads import byte_at, load_word
 
 NOT_UNDERSTOOD = -1  # A fate of the scan only: the checked path decides.
 USER_ID_BYTES_MAX = 256
@@ -47,6 +49,10 @@ NEEDED_BY_ORDERS = 1 << ORDER_ID | 1 << AMOUNT
 
 PRESENT, ABSENT, IN, BETWEEN = 0, 1, 2, 3
 
+GUESSES = 16  # A power of two.
+WORD_BYTES = 8
+WORD_MASK = np.array([(1 << 8 * size) - 1 for size in range(WORD_BYTES + 1)], np.uint64)
+
 
 class ScanTables(NamedTuple):
     """
@@ -54,6 +60,7 @@ class ScanTables(NamedTuple):
 
     Attributes:
         type_text, type_start: names of the event types, one after the other.
+        type_low, type_high: the first and the second eight bytes of each, the first lowest.
         type_needs_order: 1 for types that must carry order_id and amount.
         type_mask: features that count the type whatever its fields.
         guard_start: guards of type t are guard_start[t]:guard_start[t + 1].
@@ -64,6 +71,8 @@ class ScanTables(NamedTuple):
 
     type_text: Bytes
     type_start: Int64s
+    type_low: npt.NDArray[np.uint64]
+    type_high: npt.NDArray[np.uint64]
     type_needs_order: Int8s
     type_mask: Int64s
     guard_start: Int64s
@@ -89,10 +98,33 @@ class ScanColumns(NamedTuple):
     order_id_hash: Int64s
     amount_minor: Int64s
     match: Int64s
+    user_hash: Int64s
     user_from: Int64s
     user_size: Int64s
     event_id_from: Int64s
     event_id_size: Int64s
+
+
+class ScanMemory(NamedTuple):
+    """
+    Hold what the kernel works with, from message to message: most are like the one before.
+
+    Attributes:
+        start, stop: of the present message, by field.
+        guess: the field of the n-th key of a message.
+        minute: as in json_values.read_rfc3339.
+    """
+
+    start: Int64s
+    stop: Int64s
+    guess: Int64s
+    minute: Int64s
+
+
+def new_memory() -> ScanMemory:
+    """Begin with no guess."""
+    start, stop = np.zeros((2, FIELDS), np.int64)
+    return ScanMemory(start, stop, np.full(GUESSES, UNKNOWN), np.array([0, 0, -1]))
 
 
 def _types_of_tables() -> types.Type:
@@ -102,6 +134,7 @@ def _types_of_tables() -> types.Type:
             (np.uint8, ("type_text", "value_text")),
             (np.int8, ("type_needs_order", "clause_field", "clause_op")),
             (np.float64, ("clause_minimum", "clause_maximum", "value_number")),
+            (np.uint64, ("type_low", "type_high")),
         )
         for name in names
     }
@@ -113,10 +146,30 @@ def _types_of_columns() -> types.Type:
     return typeof(ScanColumns(*(np.empty(0, dtypes.get(name, np.int64)) for name in ScanColumns._fields)))
 
 
-@borrowing
-def scan_object(
-    text: Bytes, at: int, end: int, minor_digits: int, compared: int, start: Int64s, stop: Int64s
-) -> int:
+@inlined
+def read_key(text: Bytes, at: int, guess: Int64s, number: int) -> tuple[int, int]:
+    """Answer the field that the number-th key of a message names and where its value begins; -1 when not understood."""
+    place = np.uintp(number & (GUESSES - 1))
+    if byte_at(text, at) != QUOTE:
+        return np.int64(UNKNOWN), np.int64(-1)
+    field = guess[place]
+    if is_key(text, at + 1, field):
+        at += KEY_SIZE[np.uintp(field)] + 2
+    else:
+        key_end = string_end(text, at + 1, False)
+        if key_end < 0:
+            return np.int64(UNKNOWN), np.int64(-1)
+        field = np.int64(field_of(text, at + 1, key_end - at - 1))
+        guess[place] = field
+        at = key_end + 1
+    at = after_space(text, at)
+    if byte_at(text, at) != COLON:
+        return field, np.int64(-1)
+    return field, after_space(text, at + 1)
+
+
+@inlined
+def scan_object(text: Bytes, at: int, end: int, minor_digits: int, compared: int, memory: ScanMemory) -> int:
     """
     Read the known fields of one message into start and stop, by field number; -1 when not understood.
 
@@ -124,50 +177,45 @@ def scan_object(
     the mask `compared` must have no escapes; of the others only presence matters.
     """
     at = after_space(text, at)
-    if text[at] != OBJECT:
-        return -1
-    keys, present = 0, 0
+    if byte_at(text, at) != OBJECT:
+        return np.int64(-1)
+    keys, present, number = np.int64(0), np.int64(0), np.int64(0)
     at = after_space(text, at + 1)
     while True:
-        if text[at] != QUOTE:
-            return -1
-        key_end = string_end(text, at + 1, False)
-        if key_end < 0:
-            return -1
-        field = field_of(text, at + 1, key_end - at - 1)
-        at = after_space(text, key_end + 1)
-        if text[at] != COLON:
-            return -1
-        at = after_space(text, at + 1)
+        field, at = read_key(text, at, memory.guess, number)
+        if at < 0:
+            return np.int64(-1)
+        number += 1
         if field == UNKNOWN:
             at = after_value(text, at)
         else:
-            if keys >> field & 1:
-                return -1
-            keys |= 1 << field
-            is_null = text[at] == 110  # n
+            place, bit = np.uintp(field), np.int64(1) << field
+            if keys & bit:
+                return np.int64(-1)
+            keys |= bit
+            is_null = byte_at(text, at) == 110  # n
             if is_null:
                 at = after_scalar(text, at)
             elif field in (EVENT_TIME, LAUNCH):
-                start[field], at = read_time(text, at)
+                memory.start[place], at = read_time(text, at, memory.minute)
             elif field in (AMOUNT, DISCOUNT):
-                start[field], at = read_money(text, at, minor_digits)
+                memory.start[place], at = read_money(text, at, minor_digits)
             else:
-                if text[at] != QUOTE:
-                    return -1
-                start[field] = at + 1
-                stop[field] = string_end(text, at + 1, not compared >> field & 1)
-                at = stop[field] + 1 if stop[field] >= 0 else -1
+                if byte_at(text, at) != QUOTE:
+                    return np.int64(-1)
+                stop = string_end(text, at + 1, not compared & bit)
+                memory.start[place], memory.stop[place] = at + 1, stop
+                at = stop + 1 if stop >= 0 else np.int64(-1)
             if not is_null:
-                present |= 1 << field
+                present |= bit
         if at < 0:
-            return -1
+            return np.int64(-1)
         at = after_space(text, at)
-        if text[at] != COMMA:
+        if byte_at(text, at) != COMMA:
             break
         at = after_space(text, at + 1)
-    if text[at] != OBJECT_END or after_space(text, at + 1) != end:
-        return -1
+    if byte_at(text, at) != OBJECT_END or after_space(text, at + 1) != end:
+        return np.int64(-1)
     return present
 
 
@@ -242,13 +290,21 @@ def match_of(
     return mask
 
 
-@borrowing
+@inlined
 def type_of(text: Bytes, start: int, stop: int, tables: ScanTables) -> int:
     """Find the index of an event type, -1 when the policy does not score it."""
-    for kind in range(tables.type_start.shape[0] - 1):
-        if equals(text, start, stop, tables.type_text, tables.type_start[kind], tables.type_start[kind + 1]):
-            return kind
-    return -1
+    size = stop - start
+    low = load_word(text, start) & WORD_MASK[np.uintp(min(size, WORD_BYTES))]
+    high = (
+        load_word(text, start + WORD_BYTES) & WORD_MASK[np.uintp(min(max(size - WORD_BYTES, 0), WORD_BYTES))]
+    )
+    for kind in range(tables.type_low.shape[0]):
+        if low == tables.type_low[kind] and high == tables.type_high[kind]:
+            # Nothing else begins so and ends within the two words: there are no zero bytes in a text.
+            first, last = tables.type_start[kind], tables.type_start[kind + 1]
+            if size < 2 * WORD_BYTES or equals(text, start, stop, tables.type_text, first, last):
+                return kind
+    return np.int64(-1)
 
 
 READONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
@@ -260,11 +316,12 @@ SCAN = types.void(
     types.int64,
     types.int64,
     _types_of_tables(),
+    typeof(new_memory()),
     _types_of_columns(),
 )
 
 
-@kernel(SCAN)
+@borrowing_kernel(SCAN)
 def scan_batch(
     text: Bytes,
     message_start: Int64s,
@@ -273,6 +330,7 @@ def scan_batch(
     minor_digits: int,
     compared: int,
     tables: ScanTables,
+    memory: ScanMemory,
     columns: ScanColumns,
 ) -> None:
     """
@@ -284,16 +342,17 @@ def scan_batch(
         ingest_time_ms: broker stamps.
         minor_digits: 0 to 4.
         compared: mask of the fields whose text is kept or compared.
+        memory: of the messages before, whatever they were.
         columns: zeroed by the caller (type -1). Rows not understood stay so.
     """
-    start, stop = np.empty(FIELDS, np.int64), np.empty(FIELDS, np.int64)
+    start, stop = memory.start, memory.stop
     money_unit = 1.0
     for _ in range(minor_digits):
         money_unit *= 10.0
-    for i in range(message_start.shape[0] - 1):
+    for i in range(np.uintp(message_start.shape[0] - 1)):
         columns.fate[i] = NOT_UNDERSTOOD
-        end = message_start[i + 1] - 1
-        present = scan_object(text, message_start[i], end, minor_digits, compared, start, stop)
+        end = message_start[i + np.uintp(1)] - 1
+        present = scan_object(text, message_start[i], end, minor_digits, compared, memory)
         if present < 0 or present & NEEDED != NEEDED:
             continue
         user_size = stop[USER_ID] - start[USER_ID]
@@ -312,9 +371,10 @@ def scan_batch(
         columns.fate[i] = 0
         columns.type[i] = kind
         columns.event_time_ms[i] = start[EVENT_TIME]
-        columns.event_id_hash[i] = hash_bytes(text, start[EVENT_ID], stop[EVENT_ID])
+        columns.event_id_hash[i] = hash_text(text, start[EVENT_ID], stop[EVENT_ID])
+        columns.user_hash[i] = hash_text(text, start[USER_ID], stop[USER_ID])
         if has_order:
-            columns.order_id_hash[i] = hash_bytes(text, start[ORDER_ID], stop[ORDER_ID])
+            columns.order_id_hash[i] = hash_text(text, start[ORDER_ID], stop[ORDER_ID])
         if present >> AMOUNT & 1:
             columns.amount_minor[i] = start[AMOUNT]
         columns.user_from[i] = start[USER_ID]

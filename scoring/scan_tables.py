@@ -28,6 +28,8 @@ def scan_tables(policy: Policy, matcher: Matcher) -> ScanTables:
     return ScanTables(
         type_text=type_text,
         type_start=type_start,
+        type_low=np.array([_word(event.name, 0) for event in policy.events], np.uint64),
+        type_high=np.array([_word(event.name, 8) for event in policy.events], np.uint64),
         type_needs_order=np.array([event.order or event.refund for event in policy.events], np.int8),
         type_mask=np.array(matcher.always, np.int64),
         guard_start=_starts(map(len, matcher.guarded)),
@@ -53,6 +55,11 @@ def compared_fields(policy: Policy) -> int:
 
 def _starts(sizes: Iterable[int]) -> Int64s:
     return np.array([0, *accumulate(sizes)], np.int64)
+
+
+def _word(name: str, first: int) -> int:
+    """Answer eight bytes of a name as a word, zero behind its end."""
+    return int.from_bytes(name.encode()[first : first + 8], "little")
 
 
 def _texts(texts: Iterable[str]) -> tuple[Bytes, Int64s]:

@@ -117,7 +117,7 @@ class Shard:
         """Queue decoded messages of one topic, in offset order; answer whom to look for, see `meet`."""
         skip = ((batch.fate != 0) | (batch.type < 0)).astype(np.int8)
         known = len(self.users)
-        rows = self.users.rows_of(batch.user_bytes, batch.user_start, skip)
+        rows = self.users.rows_of(batch.users, batch.user_hash, skip)
         self.users.heard[rows[rows >= 0]] = self.users.look
         self._queues[batch.topic].add(batch, rows)
         return self._met(known)

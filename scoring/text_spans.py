@@ -5,12 +5,13 @@ from itertools import pairwise
 import numpy as np
 from numba import types
 
-from scoring.events import Bytes, Int64s, TextSpans
+from scoring.events import TEXT_SLACK, Bytes, Int64s, TextSpans
 from scoring.jit import kernel
 
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 INTS = types.int64[::1]
 NO_BYTES: Bytes = np.empty(0, np.uint8)
+NO_TEXT: Bytes = np.zeros(TEXT_SLACK, np.uint8)
 
 
 @kernel(types.void(READ_ONLY_BYTES, READ_ONLY_BYTES, INTS, INTS, INTS, types.uint8[::1]))
@@ -34,11 +35,11 @@ def starts_of(size: Int64s) -> Int64s:
 
 
 def gathered(spans: TextSpans) -> tuple[Bytes, Int64s]:
-    """Join the texts; text n is bytes[start[n]:start[n + 1]]."""
+    """Join the texts, with TEXT_SLACK bytes behind them; text n is bytes[start[n]:start[n + 1]]."""
     start = starts_of(spans.size)
-    joined = np.empty(int(start[-1]), np.uint8)
+    joined = np.empty(int(start[-1]) + TEXT_SLACK, np.uint8)
     copy_texts(*spans, start[:-1], joined)
-    return joined, start
+    return joined[: int(start[-1])], start
 
 
 def apart(joined: Bytes, start: Int64s) -> list[bytes]:

@@ -3,25 +3,31 @@
 import numpy as np
 from numba import types
 
-from scoring.borrowing import borrowing
-from scoring.events import Bytes, Int64s, TextSpans
-from scoring.hashing import hash_bytes
+from scoring.borrowing import borrowing_kernel, inlined
+from scoring.events import TEXT_SLACK, Bytes, Int64s, TextSpans
+from scoring.hashing import NO_BITS, hash_spans
 from scoring.jit import kernel
+from scoring.loads import load_word
 from scoring.prefetch import prefetch
-from scoring.text_spans import NO_BYTES, apart, gathered
+from scoring.text_spans import NO_BYTES, NO_TEXT, apart, gathered
 
 EMPTY = -1
 READ_ONLY_BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 INTS = types.int64[::1]
+WORD_BYTES = 8
+REST_MASK = np.array([(1 << 8 * size) - 1 for size in range(WORD_BYTES)], np.uint64)
 
 
-@borrowing
+@inlined
 def same_id(arena, at, source, start, size):
-    """Compare two ids of the same length."""
-    for i in range(size):
-        if arena[at + i] != source[start + i]:
+    """Compare two ids of the same length a word at a time; TEXT_SLACK bytes stand behind both."""
+    while size >= WORD_BYTES:
+        if load_word(arena, at) != load_word(source, start):
             return False
-    return True
+        at += WORD_BYTES
+        start += WORD_BYTES
+        size -= WORD_BYTES
+    return (load_word(arena, at) ^ load_word(source, start)) & REST_MASK[np.uintp(size)] == NO_BITS
 
 
 AHEAD = (
@@ -29,61 +35,65 @@ AHEAD = (
 )
 
 
-@borrowing
-def fetch_ahead(i, row, slots, hashes, id_start, arena):
-    """Have brought near what the messages to come will look at; `row` holds their hashes."""
+@inlined
+def fetch_ahead(i, hashed, slots, hashes, id_start, arena):
+    """Have brought near what the messages to come will look at."""
     mask = slots.shape[0] - 1
-    if i + AHEAD < row.shape[0]:
-        prefetch(slots, row[i + AHEAD] & mask)
-    if i + AHEAD * 2 // 3 < row.shape[0]:
-        r = slots[row[i + AHEAD * 2 // 3] & mask]
+    if i + AHEAD < hashed.shape[0]:
+        prefetch(slots, hashed[i + AHEAD] & mask)
+    if i + AHEAD * 2 // 3 < hashed.shape[0]:
+        r = slots[np.uintp(hashed[i + AHEAD * 2 // 3] & mask)]
         if r != EMPTY:
             prefetch(hashes, r)
             prefetch(id_start, r)
-    if i + AHEAD // 3 < row.shape[0]:
-        r = slots[row[i + AHEAD // 3] & mask]
+    if i + AHEAD // 3 < hashed.shape[0]:
+        r = slots[np.uintp(hashed[i + AHEAD // 3] & mask)]
         if r != EMPTY:
-            prefetch(arena, id_start[r])
+            prefetch(arena, id_start[np.uintp(r)])
 
 
-@kernel(types.int64(READ_ONLY_BYTES, INTS, types.int8[::1], INTS, INTS, INTS, INTS, types.uint8[::1], INTS))
-def find_rows(source, start, fate, row, slots, hashes, id_start, arena, counts):
+@borrowing_kernel(
+    types.int64(
+        *(READ_ONLY_BYTES, READ_ONLY_BYTES, INTS, INTS, INTS, types.int8[::1]),
+        *(INTS, INTS, INTS, INTS, types.uint8[::1], INTS),
+    )
+)
+def find_rows(text, extra, at, sizes, hashed, fate, row, slots, hashes, id_start, arena, counts):
     """
     Find or add the user of each message; answer the message it stopped at because there was no room.
 
     Args:
-        source, start: message i's id is source[start[i]:start[i + 1]]; messages with a fate get row -1.
-        row: int64 (messages), written; behind the present message it holds hashes.
+        text, extra, at, sizes: the ids, as TextSpans has them; messages with a fate get row -1.
+        hashed: int64 (messages), of the ids.
+        row: int64 (messages), written.
         slots: int64 (a power of two), row number or -1. Linear probing, at most half full.
         hashes, id_start: int64 (rows), (rows + 1): the id of row r is arena[id_start[r]:id_start[r + 1]].
         counts: int64 (2): rows in use, first message to look at.
     """
     mask = slots.shape[0] - 1
     for i in range(counts[1], row.shape[0]):
-        row[i] = hash_bytes(source, start[i], start[i + 1])
-    for i in range(counts[1], row.shape[0]):
-        fetch_ahead(i, row, slots, hashes, id_start, arena)
-        hashed = row[i]
+        fetch_ahead(i, hashed, slots, hashes, id_start, arena)
         row[i] = EMPTY
         if fate[i] != 0:
             continue
-        size = start[i + 1] - start[i]
-        slot = hashed & mask
+        source, start = (text, at[i]) if at[i] >= 0 else (extra, -1 - at[i])
+        size, slot = sizes[i], np.uintp(hashed[i] & mask)
         while slots[slot] != EMPTY:
-            r = slots[slot]
-            if hashes[r] == hashed and id_start[r + 1] - id_start[r] == size:
-                if same_id(arena, id_start[r], source, start[i], size):
+            r = np.uintp(slots[slot])
+            if hashes[r] == hashed[i] and id_start[r + np.uintp(1)] - id_start[r] == size:
+                if same_id(arena, id_start[r], source, start, size):
                     break
-            slot = (slot + 1) & mask
+            slot = (slot + np.uintp(1)) & np.uintp(mask)
         if slots[slot] == EMPTY:
-            r = counts[0]
-            if r >= hashes.shape[0] or id_start[r] + size > arena.shape[0]:
+            new = counts[0]
+            if new >= hashes.shape[0] or id_start[new] + size + TEXT_SLACK > arena.shape[0]:
                 return i
-            slots[slot] = r
-            hashes[r] = hashed
-            arena[id_start[r] : id_start[r] + size] = source[start[i] : start[i + 1]]
-            id_start[r + 1] = id_start[r] + size
-            counts[0] = r + 1
+            slots[slot] = new
+            hashes[new] = hashed[i]
+            for place in range(size):
+                arena[id_start[new] + place] = source[start + place]
+            id_start[new + 1] = id_start[new] + size
+            counts[0] = new + 1
         row[i] = slots[slot]
     return row.shape[0]
 
@@ -117,25 +127,26 @@ class UserIndex:
         """How many rows there is room for; it doubles as needed."""
         return int(self._hashes.shape[0])
 
-    def rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
-        """Find or add the user of each message whose fate is 0; -1 for the others."""
+    def rows_of(self, users: TextSpans, hashed: Int64s, fate: np.ndarray) -> Int64s:
+        """Find or add the user of each message whose fate is 0, by id and hash; -1 for the others."""
         row = np.empty(fate.shape[0], np.int64)
         self._counts[1] = 0
         while True:
-            stopped = self._find(source, start, fate, row)
+            stopped = self._find(users, hashed, fate, row)
             if stopped == row.shape[0]:
                 return row
             self._counts[1] = stopped
-            self._grow(int(start[stopped + 1] - start[stopped]))
+            self._grow(int(users.size[stopped]))
 
-    def _find(self, source: Bytes, start: Int64s, fate: np.ndarray, row: Int64s) -> int:
+    def _find(self, users: TextSpans, hashed: Int64s, fate: np.ndarray, row: Int64s) -> int:
         state = (self._slots, self._hashes, self._starts, self._arena, self._counts)
-        return int(find_rows(source, start, fate, row, *state))
+        return int(find_rows(*users, hashed, fate, row, *state))
 
-    def row_of(self, user_id: bytes) -> int:
-        """Find or add one user."""
-        source = np.frombuffer(user_id, np.uint8)
-        return int(self.rows_of(source, np.array([0, len(user_id)], np.int64), np.zeros(1, np.int8))[0])
+    def rows_of_ids(self, source: Bytes, start: Int64s) -> Int64s:
+        """Find or add users, id n is source[start[n]:start[n + 1]]; TEXT_SLACK bytes stand behind the last."""
+        spans = TextSpans(source, NO_TEXT, start[:-1].copy(), np.diff(start))
+        hashed = hash_spans(source, start[:-1], start[1:])
+        return self.rows_of(spans, hashed, np.zeros(start.shape[0] - 1, np.int8))
 
     def user(self, row: int) -> bytes:
         """Answer the id of a row."""
@@ -157,5 +168,5 @@ class UserIndex:
             self._starts = np.resize(self._starts, 2 * self._starts.shape[0])
             self._slots = np.full(2 * self._slots.shape[0], EMPTY, np.int64)
             rebuild_slots(self._slots, self._hashes, rows)
-        if self._starts[rows] + id_size > self._arena.shape[0]:
+        if self._starts[rows] + id_size + TEXT_SLACK > self._arena.shape[0]:
             self._arena = np.resize(self._arena, 2 * self._arena.shape[0] + id_size)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scoring.cold_users import ColdUsers
 from scoring.commit_plan import COLD, NOWHERE, WARM, Homes, Ranks
 from scoring.erasure import Marker
-from scoring.events import Bytes, Int64s
+from scoring.events import Bytes, Int64s, TextSpans
 from scoring.growing import GrowingWords
 from scoring.row import FALLS_AT, FIRST_SEEN, LADDER_WORDS, NEVER, NONE, OFFSETS, RUNG, SEQ
 from scoring.row_bytes import SLACK
@@ -79,15 +79,17 @@ class UserRows:
     def __len__(self) -> int:
         return len(self.index)
 
-    def rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
+    def rows_of(self, users: TextSpans, hashed: Int64s, fate: np.ndarray) -> Int64s:
         """Find or add the row of each message whose fate is 0, -1 for the others; put them all to work."""
-        rows = self._rows_of(source, start, fate)
+        rows = self._with_room(self.index.rows_of(users, hashed, fate))
         self.put_to_work(rows)
         return rows
 
     def row_of(self, user_id: bytes) -> int:
         """Find or add one user, and put him to work."""
-        return int(self.rows_of(*_joined([user_id]), np.zeros(1, np.int8))[0])
+        rows = self._rows_of(*_joined([user_id]))
+        self.put_to_work(rows)
+        return int(rows[0])
 
     def put_to_work(self, rows: Int64s) -> None:
         """Have wide rows for these users; -1 is nobody."""
@@ -214,7 +216,7 @@ class UserRows:
             raise RowMisread(
                 f"row of user {user_ids[one]!r} has layout {fingerprint_of(stored[one]):x}, not {expected:x}"
             )
-        rows = self._rows_of(*_joined(user_ids), np.zeros(len(user_ids), np.int8))
+        rows = self._rows_of(*_joined(user_ids))
         self.committed_rung[rows] = self._restore(rows, joined, start)
         self.committed_home[rows] = home
 
@@ -223,7 +225,7 @@ class UserRows:
         fresh = UserRows(self.compiled, max(1024, 1 << (rows.shape[0] - 1).bit_length()))
         for first in range(0, rows.shape[0], _ROWS_PER_PAGE):
             page = rows[first : first + _ROWS_PER_PAGE]
-            to = fresh._rows_of(*self.index.spans(page), np.zeros(page.shape[0], np.int8))
+            to = fresh._rows_of(*self.index.spans(page))
             fresh._restore(to, *self._packed(page))
             fresh.put_to_work(to[self.state.place[page] >= 0])
         here = slice(0, rows.shape[0])
@@ -255,8 +257,11 @@ class UserRows:
         self.committed_seq[row] = -1
         self.committed_home[row] = NOWHERE
 
-    def _rows_of(self, source: Bytes, start: Int64s, fate: np.ndarray) -> Int64s:
-        rows = self.index.rows_of(source, start, fate)
+    def _rows_of(self, source: Bytes, start: Int64s) -> Int64s:
+        return self._with_room(self.index.rows_of_ids(source, start))
+
+    def _with_room(self, rows: Int64s) -> Int64s:
+        """Answer rows that were just found, with room for them in all columns."""
         if self.index.capacity > self.state.place.shape[0]:
             self._grow(self.index.capacity)
         return rows

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from scoring.decoder import Decoder
 from scoring.events import EventBatch
 from scoring.policy import Policy
+from scoring.text_spans import gathered
 from tests.unit.checked_decoder import CheckedDecoder
 from tests.unit.policies import shop_policy
 
 NOW_MS = 1_767_225_600_000
 COLUMNS = (
     *("fate", "type", "event_time_ms", "event_id_hash", "order_id_hash", "amount_minor", "match"),
-    "user_start",
+    "user_hash",
 )
 PIECES = [
     *(b'"', b"\\", b"{", b"}", b"[", b"]", b":", b",", b" ", b"\n", b"\x00", b"\x1f", b"\x7f", b"\x80"),
@@ -48,8 +49,10 @@ def assert_same(values: list[bytes | None], policy: Policy) -> None:
     )
     for name in COLUMNS:
         differing = np.flatnonzero(getattr(fast, name) != getattr(checked, name))
-        assert differing.size == 0, (name, values[max(differing[0] - (name == "user_start"), 0)])
-    assert fast.user_bytes.tobytes() == checked.user_bytes.tobytes()
+        assert differing.size == 0, (name, values[differing[0]])
+    for name in ("users", "event_ids"):
+        one, other = (gathered(getattr(batch, name)) for batch in (fast, checked))
+        assert (one[0].tobytes(), one[1].tolist()) == (other[0].tobytes(), other[1].tolist()), name
     assert fast.details == checked.details
 
 
@@ -103,6 +106,31 @@ def mutated(message: bytes, rng: random.Random) -> bytes:
             )
             message = message[:key_at] + rng.choice(MEMBERS) + message[key_at:]
     return message
+
+
+def test_scan__reads_texts_of_every_length() -> None:
+    """Wherever a text ends among the bytes that are looked at together, and whatever ends it."""
+    ends = (b"", b'\\"', "é".encode(), b"\x1f", b"\x00", b"\\u0041")
+    template = b'{"event_id":"%s","user_id":"u1","type":"page_view","event_time":%d,"item_id":"%s"}'
+    texts = [b"e" * size for size in range(1, 140)]
+    assert_same([template % (text, NOW_MS, text + end) for text in texts for end in ends], shop_policy())
+
+
+def test_scan__reads_each_time_whatever_stood_before_it() -> None:
+    """The minute of the message before is taken for the same text only, also behind one that is no time."""
+    minutes = (
+        "2026-01-01T00:00",
+        "2026-01-01t00:00",
+        "2026-01-01T00:07",
+        "2026-02-01T00:00",
+        "2026-01-31T24:00",
+    )
+    rests = (":59Z", ":00.5z", ":00+08:00", ":00.999-00:30", ":60Z", ":1Z", "", "Z", ".5Z")
+    times = [minute + rest for minute in minutes for rest in rests]
+    rng, template = random.Random(5), b'{"event_id":"e","user_id":"u","type":"page_view","event_time":"%s"}'
+    assert_same(
+        [template % time.encode() for _ in range(5) for time in rng.sample(times, len(times))], shop_policy()
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -107,8 +107,8 @@ def differences_of(
         column = getattr(batch, name)
         for row in np.flatnonzero(column != expected).tolist():
             wrong.setdefault(row, f"{name} {column[row]}")
-    users = batch.user_bytes, batch.user_start
-    for name, (text, start) in (("user_id", users), ("event_id", gathered(batch.event_ids))):
+    for name, spans in (("user_id", batch.users), ("event_id", batch.event_ids)):
+        text, start = gathered(spans)
         for row, expected_text in enumerate(texts_of(outcomes, name)):
             if (read := text[start[row] : start[row + 1]].tobytes()) != expected_text:
                 wrong.setdefault(row, f"{name} {read!r}")

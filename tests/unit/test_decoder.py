@@ -77,7 +77,7 @@ def test_decoder__a_good_order_fills_every_column() -> None:
 def test_decoder__an_empty_batch_is_a_batch() -> None:
     """No messages give columns of no rows."""
     assert len(decode()) == 0
-    assert decode().user_start.tolist() == [0]
+    assert decode().users.size.tolist() == []
 
 
 def test_decoder__dead_rows_leave_their_neighbours_alone() -> None:

@@ -34,8 +34,7 @@ from tests.unit.golden_formats import (
 from tests.unit.message_schemas import dead_letter_of, problems
 
 COLUMNS = (
-    "fate", "type", "event_time_ms", "event_id_hash", "order_id_hash", "amount_minor", "match", "user_bytes",
-    "user_start",
+    "fate", "type", "event_time_ms", "event_id_hash", "order_id_hash", "amount_minor", "match", "user_hash",
 )  # fmt: skip
 ORDER: dict[str, Any] = {
     "messageId": "m1", "userId": "u1", "type": "track", "event": "Order Completed", "timestamp": STAMP_MS,
