@@ -24,7 +24,7 @@ WORDS_OF_FOUR = 1 + 4 + 2  # Their tags, hashes and times.
 TAG_BITS, TIME_BITS = 16, 32
 TAG_MASK, TIME_MASK = (1 << TAG_BITS) - 1, (1 << TIME_BITS) - 1
 LOW_OF_EACH, HIGH_OF_EACH = np.uint64(0x0001000100010001), np.uint64(0x8000800080008000)
-TAG_LINES_MAX = 8  # The CPU goes on by itself with what is read in a row.
+TAG_LINES_MAX, LINES_MAX = 8, 16  # The CPU goes on by itself with what is read in a row.
 
 
 @inlined
@@ -231,6 +231,13 @@ def remember_id(state, row, tables, id_hash, event_time_ms):
     if row[IDS_COUNT] >= min(ids_max, row[IDS_CAP]):
         make_room(state, row, tables, ids_max)
     append_id(state.pool, row, id_hash, id_time(event_time_ms))
+
+
+@inlined
+def fetch_all_ids(pool, row):
+    """Have brought near all that is remembered of a user."""
+    for line in range(min(LINES_MAX, ids_words(row) // LINE_WORDS)):
+        prefetch(pool, row[IDS_AT] + LINE_WORDS * line)
 
 
 @inlined

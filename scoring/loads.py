@@ -1,8 +1,8 @@
 """
-This file reads text in large pieces inside kernels, where an index into an array is a check and a piece each time.
+This file reads and writes bytes in large pieces inside kernels, where an index is a check and a byte each time.
 
-No place is checked: what is read here has PADDING behind it (scoring/joined.py), and a walk ends at the zero byte that
-ends a message.
+No place is checked. Text that is read here has PADDING behind it (scoring/joined.py), and a walk ends at the zero byte
+that ends a message.
 """
 
 import sys
@@ -45,6 +45,18 @@ def _load_unaligned(_context: Any, source: Any, at: Any) -> Any:
         return builder.load(builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(source, types.int64), emit
+
+
+@intrinsic
+def store_word(_context: Any, out: Any, at: Any, word: Any) -> Any:
+    """Write 8 bytes, the lowest first; 8 must be there."""
+
+    def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        pointer = _pointer(context, builder, signature, operands)
+        builder.store(operands[2], builder.bitcast(pointer, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, types.int64), emit
 
 
 @intrinsic

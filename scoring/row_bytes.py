@@ -11,8 +11,9 @@ little-endian and signed. Whoever writes or reads here has SLACK more bytes behi
 import numpy as np
 
 from scoring.bits import leading_zeros, trailing_zeros
-from scoring.borrowing import borrowing
+from scoring.borrowing import borrowing, inlined
 from scoring.event_ids import append_id, hash_at, id_time, new_ids, place_of, time_at
+from scoring.loads import load_word, store_word
 from scoring.memory import allocate, class_words, copy_words, size_class
 from scoring.row import (
     FIRST_SEEN,
@@ -46,31 +47,26 @@ def bytes_max(row):
     return mask_bytes(row) + WORD_BYTES * row.shape[0] + ids + orders + SLACK
 
 
-@borrowing
+@inlined
 def signed_bytes(word):
     """Answer how many bytes a signed number needs; 0 for 0."""
     return ((72 - leading_zeros(word ^ (word >> 63))) >> 3) - (word == 0)
 
 
-@borrowing
+@inlined
 def put_plain(out, at, word):
     """Write 8 bytes; answer where they end."""
-    here = np.uintp(at)
-    for n in range(8):
-        out[here + np.uintp(n)] = np.uint8((word >> (8 * n)) & 255)
+    store_word(out, at, word)
     return at + 8
 
 
-@borrowing
+@inlined
 def plain(source, at):
     """Read 8 bytes."""
-    here, word = np.uintp(at), np.int64(0)
-    for n in range(8):
-        word |= np.int64(source[here + np.uintp(n)]) << (8 * n)
-    return word
+    return np.int64(load_word(source, at))
 
 
-@borrowing
+@inlined
 def put_word(out, at, pair, word, near_ms, first_ms):
     """Write a word; `pair` is where the first of two has its code, or -1. Answer where to go on, and the next pair."""
     size = signed_bytes(word)
@@ -89,7 +85,7 @@ def put_word(out, at, pair, word, near_ms, first_ms):
     return at + 1 + size, at
 
 
-@borrowing
+@inlined
 def word_at(source, at, pair, near_ms, first_ms):
     """Read a word; answer it, where to go on, and the next pair."""
     if pair >= 0:
@@ -109,7 +105,7 @@ def word_at(source, at, pair, near_ms, first_ms):
     return word, at + size, next_pair
 
 
-@borrowing
+@inlined
 def times_before(row, word):
     """Answer the user's newest and first event if they stand before this word, which is then told by them."""
     near_ms = row[NEWEST] if word > NEWEST else np.int64(0)
@@ -125,6 +121,15 @@ def told_words(row, blank, first):
     return told & ~ADDRESSES if first == 0 else told
 
 
+@inlined
+def told_before(source, mask, first, words):
+    """Read the bits of 64 words that `told_words` answered; behind the last word other bytes follow."""
+    told = plain(source, mask + first // 8)
+    if words - first < 64:
+        told &= (np.int64(1) << np.int64(words - first)) - 1
+    return told
+
+
 @borrowing
 def put_row(pool, row, blank, out, at):
     """Write a row and what it remembers; answer where it ends."""
@@ -133,7 +138,7 @@ def put_row(pool, row, blank, out, at):
     for first in range(0, blank.shape[0], 64):
         put_plain(out, mask + first // 8, told_words(row, blank, first))
     for first in range(0, blank.shape[0], 64):
-        told = told_words(row, blank, first)
+        told = told_before(out, mask, first, blank.shape[0])
         while told:
             word = first + trailing_zeros(told)
             told &= told - 1
@@ -169,9 +174,7 @@ def take_words(row, blank, source, at):
     blank_out(row, blank)
     at += mask_bytes(blank)
     for first in range(0, words, 64):
-        told = plain(source, mask + first // 8)
-        if words - first < 64:
-            told &= (np.int64(1) << np.int64(words - first)) - 1
+        told = told_before(source, mask, first, words)
         while told:
             word = first + trailing_zeros(told)
             told &= told - 1

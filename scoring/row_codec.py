@@ -11,6 +11,7 @@ from numba import types
 from scoring.borrowing import borrowing
 from scoring.event_ids import (
     append_id,
+    fetch_all_ids,
     forget_old_ids,
     hash_at,
     ids_words,
@@ -30,6 +31,7 @@ from scoring.row import (
     ID_WORDS,
     IDS_AT,
     IDS_COUNT,
+    LINE_WORDS,
     NEVER,
     ORDER_WORDS,
     ORDERS_AT,
@@ -60,6 +62,18 @@ LINE_BYTES, LINES_AHEAD = 64, 6
 def block_words(size):
     """Answer how many words a block needs for so many bytes: their number first, then the bytes."""
     return 1 + (size + 7) // 8
+
+
+@borrowing
+def fetch_work(state, rows, n):
+    """Have brought near what is to be read soon of users at work: their rows first, then what they remember."""
+    if n + AHEAD < rows.shape[0] and state.place[rows[n + AHEAD]] >= 0:
+        width = state.rows.shape[1]
+        first = state.place[rows[n + AHEAD]] * width
+        for word in range(first, first + width, LINE_WORDS):
+            prefetch(state.rows, word)
+    if n + AHEAD // 2 < rows.shape[0] and state.place[rows[n + AHEAD // 2]] >= 0:
+        fetch_all_ids(state.pool, state.rows[state.place[rows[n + AHEAD // 2]]])
 
 
 @borrowing
@@ -98,6 +112,7 @@ def pack_rows(tables, state, rows, blank, fingerprint, stored, start):
     at = 0
     for n in range(rows.shape[0]):
         fetch_rest(state, rows, n)
+        fetch_work(state, rows, n)
         start[n] = at
         place = state.place[rows[n]]
         at = put_plain(stored, at, fingerprint)
