@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,9 @@ from scoring.events import Bytes, Envelope, Int64s
 from scoring.joined import PADDING, JoinedValues
 from sinks.dead_letters import ATTEMPT
 from sinks.librdkafka import addresses_of, open_library
+
+Chosen = Int64s | slice
+"""Some of the messages that were read together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +121,14 @@ class DirectQueue:
     def _batches(self, messages: Int64s, facts: Facts) -> list[RawBatch | AtEnd]:
         code = facts.partition * len(self._topics) + self._topic_indexes(facts.topic)
         ends: dict[int, int] = {}
-        for n in np.flatnonzero(facts.error).tolist():
+        failed = np.flatnonzero(facts.error)
+        for n in failed.tolist():
             partition, topic = divmod(int(code[n]), len(self._topics))
             offset = int(facts.offset[n])
             if is_end(KafkaError(int(facts.error[n])), self._topics[topic], partition, offset):
                 ends[int(code[n])] = offset
-        chosen = np.flatnonzero(facts.error == 0)
-        chosen = chosen[np.argsort(code[chosen], kind="stable")]  # Offsets of a partition stay in order.
-        first = np.flatnonzero(np.diff(code[chosen], prepend=-1))
-        cuts = np.split(chosen, first[1:]) if first.size else []
-        batches = {int(code[own[0]]): self._batch(int(code[own[0]]), messages, facts, own) for own in cuts}
+        own = _own_messages(code, failed)
+        batches = {one: self._batch(one, messages, facts, chosen) for one, chosen in own.items()}
         return with_ends(batches, ends, self._topics)
 
     def _topic_indexes(self, addresses: Int64s) -> Int64s:
@@ -134,20 +136,20 @@ class DirectQueue:
         indexes = np.full(addresses.shape[0], -1, np.int64)
         for address, index in self._topic_at.items():
             indexes[addresses == address] = index
-        for address in np.unique(addresses[indexes < 0]).tolist():
+        for address in set(addresses[indexes < 0].tolist()):
             name = self._functions.rd_kafka_topic_name(address).decode()
             self._topic_at[address] = self._topics.index(name)
             indexes[addresses == address] = self._topic_at[address]
         return indexes
 
-    def _batch(self, code: int, messages: Int64s, facts: Facts, chosen: Int64s) -> RawBatch:
+    def _batch(self, code: int, messages: Int64s, facts: Facts, chosen: Chosen) -> RawBatch:
         own = messages[chosen]
-        time_ms = facts.time_ms[chosen]
+        offsets, time_ms = facts.offset[chosen].copy(), facts.time_ms[chosen].copy()  # They live longest.
         time_ms[time_ms <= 0] = NO_TIME_MS
         return RawBatch(
             *divmod(code, len(self._topics)),
             values=self._values(own, facts.size[chosen], facts.has_value[chosen]),
-            offsets=facts.offset[chosen],
+            offsets=offsets,
             ingest_time_ms=time_ms,
             envelope_of=self._envelopes(own, facts.key_size[chosen], facts.attempt[chosen]),
         )
@@ -166,6 +168,17 @@ class DirectQueue:
     def _envelopes(self, messages: Int64s, key_size: Int64s, attempt: Int64s) -> CopiedEnvelopes:
         text, start = _copied(messages, KEY, np.maximum(key_size, 0), gap=0)
         return CopiedEnvelopes(text, start, key_size >= 0, attempt)
+
+
+def _own_messages(code: Int64s, failed: Int64s) -> dict[int, Chosen]:
+    """Answer which messages each topic partition has, in their order; mostly they stand in one piece."""
+    first = np.flatnonzero(np.diff(code, prepend=-1))
+    codes = code[first].tolist()
+    if not failed.size and len(set(codes)) == len(codes):
+        cuts = pairwise([*first.tolist(), code.shape[0]])
+        return {one: slice(*cut) for one, cut in zip(codes, cuts, strict=True)}
+    rest = np.delete(np.arange(code.shape[0]), failed)
+    return {int(one): rest[code[rest] == one] for one in np.unique(code[rest])}
 
 
 def _copied(messages: Int64s, field: int, size: Int64s, gap: int) -> tuple[Bytes, Int64s]:
