@@ -12,7 +12,7 @@ from flows.items import Claimed, Committed, Dropped, Due, Erased, Flush, Release
 from flows.log import log
 from flows.measure import Measure
 from flows.progress import Progress, ShardProgress
-from flows.turns import Turns, in_turns
+from flows.turns import AT_ONCE, Turns, in_turns
 from scoring.commit_plan import CommitPlan
 from scoring.erasure import Erasure
 from scoring.events import DeadLetter
@@ -27,8 +27,6 @@ from sinks.profile_encoder import ProfileEncoder, Room
 from sinks.shard_store import ShardStore
 from sinks.shard_write import ShardWrite
 
-AT_ONCE = 2
-"""How many shards are written in turns: enough for the store to have work while we have."""
 QUIET_LOOK_MS = 1_000
 """How often a shard without writes is compared with the store, a round trip each."""
 
@@ -205,12 +203,18 @@ class Commit:
     def _write_plan(self, owned: _Owned, plan: CommitPlan) -> Turns[OutboxBatch]:
         room = self._rooms.pop() if self._rooms else Room()
         chunks = self._rendered(owned, plan, room)
-        chunk = next(chunks, None)
+        chunk, stored = next(chunks, None), None
         while chunk:
             sent = self._send_chunk(owned, chunk)
-            chunk = next(chunks, None)  # Made ready while the store works.
-            yield from self._finished(owned, sent)
+            # What is durable is published, and the next chunk made ready, while the store works on this one.
+            if stored is not None:
+                yield stored
+            chunk = next(chunks, None)
+            yield None
+            stored = self._hear(owned, sent)
             self._progress.beat()
+        if stored is not None:
+            yield stored
         self._rooms.append(room)
         offsets, marks, _ = owned.place
         owned.place = (
@@ -272,20 +276,21 @@ class Commit:
             trim_to,
             tails,
         )
-        yield from self._finished(owned, _Sent(write, trim_to, tails))
+        yield None
+        stored = self._hear(owned, _Sent(write, trim_to, tails))
         if account := self._account(owned):
             account.written = offsets
+        if stored is not None:
+            yield stored
 
-    def _finished(self, owned: _Owned, sent: _Sent) -> Turns[OutboxBatch]:
-        """Let others go on until the answer is there; answer what is to be published."""
-        yield None
+    def _hear(self, owned: _Owned, sent: _Sent) -> OutboxBatch | None:
+        """Wait for the answer; tell what is to be published."""
         stored = self._store.finish(sent.write)
         account = self._account(owned)
         if account is not None and sent.trim_to is not None:
             account.trimmed = sent.trim_to
         owned.tails |= sent.tails
-        if stored is not None:
-            yield stored
+        return stored
 
     def _fenced(self, partition: int, write: Callable[[], Turns[OutboxBatch]]) -> Turns[Written]:
         """Write; when the shard turns out to be another's, or not as we left it, drop it."""

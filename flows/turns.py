@@ -8,6 +8,9 @@ Item = TypeVar("Item")
 Turns = Iterator[Item | None]
 """What yields None where it has asked for something and the answer can wait for others."""
 
+AT_ONCE = 2
+"""How many shards are written in turns: enough for the store to have work while we have."""
+
 
 def in_turns(workers: Iterable[Turns[Item]], at_once: int) -> Iterator[Item]:
     """Answer the items of all workers, of which so many are under way at once; each one's are in its order."""
