@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from flows.clock import Clock
 from flows.log import log
 
+WRITING_MAX_MS = 5_000
+"""How long reading goes on while the writer is busy with the same commits; then it waits."""
+
 
 @dataclass(slots=True)
 class ShardProgress:
@@ -53,6 +56,9 @@ class Progress:
         """Nothing is read, since too much waits to be published."""
         self.assigned = False
         self.failure: Exception | None = None
+        self.handed_over = 0
+        """Plans that the writer was given so far; those of them that it has begun with, and is done with."""
+        self.begun = self.done = 0
         self._last_step_ms = clock.monotonic_ms()
         self._writing_since_ms: int | None = None
 
@@ -61,19 +67,32 @@ class Progress:
         """Tell whether the writer has something in hand."""
         return self._writing_since_ms is not None
 
+    @property
+    def has_waiting_plans(self) -> bool:
+        """Tell whether the writer has plans that it has not begun with."""
+        return self.begun < self.handed_over
+
     def writing_ms(self) -> int:
-        """Tell for how long the writer has not been idle."""
+        """Tell for how long the writer has had what it has in hand."""
         since_ms = self._writing_since_ms
         return 0 if since_ms is None else self._clock.monotonic_ms() - since_ms
 
-    def begin_writing(self) -> None:
-        """Note that the writer has something in hand."""
+    def hand_over(self, plans: int) -> None:
+        """Note that the writer was given something, of which so much are plans."""
+        self.handed_over += plans
         if self._writing_since_ms is None:
             self._writing_since_ms = self._clock.monotonic_ms()
 
-    def end_writing(self) -> None:
-        """Note that the writer has nothing in hand."""
-        self._writing_since_ms = None
+    def begin_writing(self) -> None:
+        """Note that the writer begins with all that it was given."""
+        self.begun = self.handed_over
+        self._writing_since_ms = self._clock.monotonic_ms()
+
+    def end_writing(self, *, has_more: bool) -> None:
+        """Note that the writer is done with what it has begun."""
+        self.done = self.begun
+        if not has_more:
+            self._writing_since_ms = None
 
     def beat(self) -> None:
         """Note that the loop is alive."""

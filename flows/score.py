@@ -1,7 +1,7 @@
 """This file is the score stage: it holds the shards that are ours, feeds them, and asks what they changed."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -11,7 +11,8 @@ from flows.gathering import Gathering
 from flows.items import AtEnd, Claimed, Decoded, Due, Erased, Released, Scored, Tick
 from flows.log import log
 from flows.measure import Measure
-from flows.progress import Progress
+from flows.progress import WRITING_MAX_MS, Progress
+from flows.turns import AT_ONCE
 from scoring.commit_plan import CommitPlan
 from scoring.events import EventBatch
 from scoring.shard import Shard
@@ -26,6 +27,8 @@ LOOK_MS = 10_000
 """How often those users are looked for who may leave memory; also when there are twice as many as then."""
 LOOKS_MS_MAX = 20
 """So long scoring waits for looks at one Tick, and for the last of them."""
+LARGE_USERS = 20_000
+"""To make a plan of so many users ready takes as long as a commit interval, and its memory tens of megabytes."""
 Found = TypeVar("Found")
 LoadShard = Callable[[Claim, ShardStore, Callable[[], None]], Shard]
 """Make a claimed shard from the store; the last argument is to be called now and then, as a sign of life."""
@@ -40,6 +43,7 @@ class _Held:
         gathering: what was read since changes were handed to the writer.
         settled: number of a write behind which nobody was written who is not in memory.
         looked_ms, users_then: when it was last looked who may leave memory, and how many were there.
+        planned: number of the last plan, among those of all shards.
     """
 
     claim: Claim
@@ -50,6 +54,7 @@ class _Held:
     settled: int
     looked_ms: int
     users_then: int
+    planned: int = 0
 
     def is_gathering(self, now_ms: int, wall_ms: int) -> bool:
         """Tell whether changes may wait for more events."""
@@ -94,6 +99,8 @@ class Score:
         self._held: dict[int, _Held] = {}
         self._parked: dict[int, _Held] = {}
         self._look_for_requests_ms = 0
+        self._planned = 0
+        """How many plans the writer was given or is about to be given."""
 
     def __call__(self, items: Sequence[Decoded]) -> list[Due]:
         """Take one batch of items."""
@@ -127,7 +134,7 @@ class Score:
                 case Tick():
                     self._advance(fed)
                     fed.clear()
-                    if not due and not self._progress.is_writing:
+                    if not due:
                         self._let_go()
                     due += self._tick(item)
         self._advance(fed)
@@ -186,7 +193,8 @@ class Score:
         ):
             self._held.pop(claim.partition)
             return False
-        shard.take_back(list(found), list(found.values()))
+        if found:
+            shard.take_back(list(found), list(found.values()))
         return True
 
     def _look(self, of: LookUp, ask: Callable[[], Found]) -> Found:
@@ -199,7 +207,7 @@ class Score:
 
     def _let_go(self) -> None:
         """
-        Let users leave memory, or rest there; to be called when the store has everything that was handed over.
+        Let users leave memory, or rest there, where the store has everything that was handed over.
 
         Scoring waits meanwhile: a shard that would make it wait for long has its turn at the next Tick.
         """
@@ -207,7 +215,8 @@ class Score:
         due = [
             held
             for held in self._held.values()
-            if now_ms - held.looked_ms >= LOOK_MS or len(held.shard.users) >= 2 * held.users_then
+            if held.planned <= self._progress.done
+            and (now_ms - held.looked_ms >= LOOK_MS or len(held.shard.users) >= 2 * held.users_then)
         ]
         for held in sorted(due, key=lambda one: one.looked_ms):
             if self._clock.monotonic_ms() - now_ms > LOOKS_MS_MAX:
@@ -259,11 +268,31 @@ class Score:
             plans = self._plans(self._held)
         elif not self._progress.is_writing:
             # Otherwise changes gather until the writer is free: users of more events share a write.
-            now_ms = self._clock.monotonic_ms()
-            due = [one for one, held in self._held.items() if not held.is_gathering(now_ms, tick.wall_ms)]
+            due = self._bounded(self._due(tick.wall_ms))
             plans, erased = self._plans(due), self._erased(due)
+        elif self._progress.writing_ms() > WRITING_MAX_MS and not self._progress.has_waiting_plans:
+            # Nothing is read meanwhile: what takes long to be made ready is, for the store not to wait for it.
+            plans = self._plans(self._bounded(one for one in self._due(tick.wall_ms) if self._is_large(one)))
         self._measure.shards_swept({one: held.shard for one, held in self._held.items()}, tick.wall_ms)
         return [*plans, *erased, tick]
+
+    def _due(self, wall_ms: int) -> list[int]:
+        """Answer the shards whose changes do not wait for more events, those first that have waited longest."""
+        now_ms = self._clock.monotonic_ms()
+        due = [one for one, held in self._held.items() if not held.is_gathering(now_ms, wall_ms)]
+        return sorted(due, key=lambda one: self._held[one].gathering.since_ms)
+
+    def _is_large(self, partition: int) -> bool:
+        return self._held[partition].shard.users.dirty_count > LARGE_USERS
+
+    def _bounded(self, partitions: Iterable[int]) -> list[int]:
+        """Answer all small ones of these shards, and as many large ones as are written in turns."""
+        chosen, large = [], 0
+        for one in partitions:
+            large += self._is_large(one)
+            if not self._is_large(one) or large <= AT_ONCE:
+                chosen.append(one)
+        return chosen
 
     def _erased(self, partitions: Sequence[int]) -> list[Due]:
         """Erase, behind everything that was scored before and is on its way now, whom somebody wants erased."""
@@ -307,6 +336,11 @@ class Score:
             for ended, heard_ms in zip(held.at_end, held.heard_ms, strict=True)
         ]
 
-    def _plans(self, partitions: Sequence[int] | dict[int, _Held]) -> list[Scored]:
-        plans = [self._held[one].hand_over() for one in partitions if one in self._held]
-        return [Scored(plan) for plan in plans if plan is not None]
+    def _plans(self, partitions: Iterable[int]) -> list[Scored]:
+        plans = []
+        for held in [self._held[one] for one in partitions if one in self._held]:
+            if (plan := held.hand_over()) is not None:
+                self._planned += 1
+                held.planned = self._planned
+                plans.append(Scored(plan))
+        return plans

@@ -12,7 +12,7 @@ from flows.items import AtEnd, RawBatch, Read, Tick
 from flows.log import log
 from flows.measure import Measure
 from flows.membership import Membership, OffsetOutOfRange
-from flows.progress import Progress
+from flows.progress import WRITING_MAX_MS, Progress
 from flows.start_offsets import deleted_unread, scored_and_lost
 from flows.stop import StopFlag
 from flows.topics import REQUEST_TIMEOUT_S
@@ -23,8 +23,6 @@ WAITING_MAX = 50_000
 """Messages of one topic partition that may wait for another topic before it is paused."""
 UNPUBLISHED_MAX = 100_000
 """Durable changes that may wait to be published before reading stops."""
-WRITING_MAX_MS = 5_000
-"""How long reading goes on while the writer is busy with the same commit; then it waits."""
 REPORT_OFFSETS_MS = 1_000
 END_OFFSET_WAIT_S = 1.0
 REJOIN_MS = 90_000
@@ -155,11 +153,13 @@ class Reader(StatelessSourcePartition[Read]):
     def _read(self) -> list[Read]:
         self._heal()
         self._brake.steer()
-        if self._progress.writing_ms() > WRITING_MAX_MS:
-            self._settle(WAIT_MS / 1000)
-            return []
+        messages: list[RawBatch | AtEnd] = []
         until_tick_ms = self._next_tick_ms - self._clock.monotonic_ms()
-        messages = self._messages(max(0, min(WAIT_MS, until_tick_ms)) / 1000)
+        wait_s = max(0, min(WAIT_MS, until_tick_ms)) / 1000
+        if self._progress.writing_ms() > WRITING_MAX_MS:
+            self._settle(wait_s)
+        else:
+            messages = self._messages(wait_s)
         if self._membership.has_changed():
             # These may be of the assignment before or of the one after. None of them counts yet: read again.
             self._brake.release()

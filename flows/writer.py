@@ -15,7 +15,7 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 
 from flows.commit import Commit
 from flows.emit import Emit
-from flows.items import Due, Flush, Released
+from flows.items import Due, Flush, Released, Scored
 from flows.progress import Progress
 
 NOTE_S = 0.02
@@ -43,7 +43,7 @@ class Writer(StatelessSinkPartition[Due]):
         """Take one batch of items; never blocks."""
         with self._has_news:
             self._waiting.extend(items)
-            self._progress.begin_writing()
+            self._progress.hand_over(sum(isinstance(item, Scored) for item in items))
             self._has_news.notify_all()
 
     def hand_over(self, items: Sequence[Due]) -> None:
@@ -81,14 +81,16 @@ class Writer(StatelessSinkPartition[Due]):
     def _take(self) -> list[Due] | None:
         """Wait for items; answer none when it is time to listen to the broker, None at the end."""
         with self._has_news:
+            self._progress.end_writing(has_more=bool(self._waiting))
             if not self._waiting:
-                self._progress.end_writing()
                 self._has_news.notify_all()
                 if self._is_ending:
                     return None
                 self._has_news.wait(NOTE_S if self._progress.unpublished() else None)
             items = list(self._waiting)
             self._waiting.clear()
+            if items:
+                self._progress.begin_writing()
             return items
 
     def _work_off(self, items: Sequence[Due]) -> None:

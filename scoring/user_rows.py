@@ -178,6 +178,11 @@ class UserRows:
         is_cold = self.committed_home[here] == COLD
         return self.cold.standing(present[self.seen], self.committed_rung[here][is_cold])
 
+    @property
+    def dirty_count(self) -> int:
+        """Count the users changed since `take_dirty`."""
+        return int(self.state.counts[C_DIRTY])
+
     def take_dirty(self) -> Int64s:
         """Answer the users changed since the last call."""
         count = int(self.state.counts[C_DIRTY])

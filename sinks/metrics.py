@@ -247,7 +247,7 @@ class Metrics:
         )
         self.store_behind_seconds = self._gauge(
             "store_behind_seconds",
-            "How long something that was scored has been on its way to the store, 0 when nothing is.",
+            "For how long the store has been at what it was given last, 0 when it has all.",
         )
         self.store_errors = self._counter(
             "store_errors", "Commits that ended in an error, by its kind.", "error"

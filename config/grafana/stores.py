@@ -96,7 +96,7 @@ _REDIS = Row(
         ),
         lines(
             "Redis does not answer",
-            "For how long something scored has been on its way to Redis, retries included. After 30 s the worker ends.",
+            "For how long Redis has been at what it was given last, retries included. After 30 s the worker ends.",
             "s",
             Query("tierwise_store_behind_seconds{JOB}", "{{instance}}"),
             steps=((None, GREEN), (30, RED)),
