@@ -1,7 +1,8 @@
 """This file asks which commit is cheaper: MULTI/EXEC rendered by the kernel, or one flat EVALSHA of the same.
 
-Both write the same 500 users in turns to one Valkey, and so does the kernel in chunks as small as the worker's; CPU
-time of this process and of the server is taken.
+Both write the same 500 users in turns to one Valkey, and so does the kernel in chunks as small as the worker's; then
+the same users as if all were written whole, field by field and in one piece. CPU time of this process and of the server
+is taken.
 
 python -m benchmarks.commit_encoding [--runs N] [--chunks N] [--save FILE]
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -102,12 +104,14 @@ def flat_arguments(encoded: memoryview) -> tuple[bytes, int]:
 
 
 class Ways:
-    """The same chunk, written in two ways."""
+    """The same chunk, written in several ways."""
 
     def __init__(self, url: str, policy: Policy) -> None:
         self._store = ShardStore(url, PREFIX, ("orders",))
         self._encoder, self._chunk = ProfileEncoder(policy, PREFIX, PARTITION), chunk_of(policy, 1)
         self._block = block_of(self._chunk)
+        self._everybody_whole = replace(self._chunk, whole=np.ones(USERS, np.bool_))
+        self._restorer = ProfileEncoder(policy, PREFIX, PARTITION, restores=True)
         self._claim = self._store.claim(PARTITION)
         # The script guards a shard of its own: the store would take its writes for another worker's.
         self._script_claim = self._store.claim(PARTITION + 1)
@@ -134,6 +138,14 @@ class Ways:
     def multi_exec(self) -> None:
         """Render and write all in one chunk."""
         self._store.write_chunk(self._claim, *self._encoder.encode(self._chunk))
+
+    def whole_by_fields(self) -> None:
+        """Render and write all profiles whole, by HSET."""
+        self._store.write_chunk(self._claim, *self._encoder.encode(self._everybody_whole))
+
+    def whole_in_one_piece(self) -> None:
+        """Render and write all profiles whole, by RESTORE."""
+        self._store.write_chunk(self._claim, *self._restorer.encode(self._everybody_whole))
 
     def evalsha(self) -> None:
         """Render, then send the script's arguments, as if the kernel had rendered those."""
@@ -168,6 +180,16 @@ def cost(run: Callable[[], None], client: redis.Redis, chunks: int) -> dict[str,
     return {what: 1e6 * seconds / chunks / USERS for what, seconds in ends.items()}
 
 
+def ratios_of(found: dict[str, list[float]], one: str, other: str) -> dict[str, float]:
+    """Answer, and print, how much of the other's medians one way takes."""
+    ratios = {
+        what: median(found[f"{one} {what}"]) / median(found[f"{other} {what}"])
+        for what in ("client", "server", "wall")
+    }
+    print(f"{one} / {other}:", ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()))
+    return ratios
+
+
 def main() -> None:
     """Measure in turns; print medians, spreads and ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -180,18 +202,18 @@ def main() -> None:
     with start_valkey() as server, redis.Redis.from_url(server.url) as client:
         ways = Ways(server.url, policy)
         for run in range(options.runs + 1):  # The first round warms up.
-            for way in (ways.encode, ways.encode_block, ways.write_block, ways.multi_exec, ways.evalsha):
+            for way in (
+                *(ways.encode, ways.encode_block, ways.write_block, ways.multi_exec, ways.evalsha),
+                *(ways.whole_by_fields, ways.whole_in_one_piece),
+            ):
                 for what, value in cost(way, client, options.chunks).items():
                     if run:
                         found.setdefault(f"{way.__name__} {what}", []).append(value)
         ways.close()
     for name, values in found.items():
         print(f"{name:<20} {median(values):7.3f} us per user  ({min(values):.3f} to {max(values):.3f})")
-    ratios = {
-        what: median(found[f"evalsha {what}"]) / median(found[f"multi_exec {what}"])
-        for what in ("client", "server", "wall")
-    }
-    print("evalsha / multi_exec:", ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()))
+    ratios = ratios_of(found, "evalsha", "multi_exec")
+    one_piece_ratios = ratios_of(found, "whole_in_one_piece", "whole_by_fields")
     print(f"{ways.size / USERS:.0f} bytes a user, {ways.command_count} commands a chunk of {USERS}")
     save_record(
         options.save,
@@ -204,6 +226,7 @@ def main() -> None:
             },
             "us_per_user": found,
             "ratios": ratios,
+            "one_piece_ratios": one_piece_ratios,
         },
     )
 

@@ -136,7 +136,13 @@ def assemble(
     )
     commit = Commit(
         store,
-        lambda claim: ProfileEncoder(policy, settings.prefix, claim.partition, loader.former(claim)),
+        lambda claim: ProfileEncoder(
+            policy,
+            settings.prefix,
+            claim.partition,
+            loader.former(claim),
+            restores=claim.restore_refusal is None,
+        ),
         ChangeEncoder(policy),
         EraseEncoder(policy, settings.prefix, topics),
         OutputTail(settings.kafka, outputs),

@@ -194,7 +194,14 @@ class Membership:
         self._claims[partition] = claim
         self._progress.claimed(partition, [claim.offsets.get(topic) for topic in self._topics])
         self._news.append(Claimed(claim))
-        log("info", "shard.claimed", shard=partition, number=claim.number, offsets=claim.offsets or None)
+        log(
+            "info",
+            "shard.claimed",
+            shard=partition,
+            number=claim.number,
+            offsets=claim.offsets or None,
+            restore_refused=claim.restore_refusal,
+        )
 
     def _release_all(self) -> None:
         if self._claims:

@@ -20,6 +20,8 @@ class Words(NamedTuple):
 
     arena: Bytes
     start: I64
+    items: Bytes
+    items_start: I64
     numbers: I64
     ladders: I64
     rung_text: I64
@@ -47,17 +49,20 @@ class Columns(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for the largest chunk: of fill_moving, render_rows and render_moves."""
+    """Room for the largest chunk: of fill_moving, render_rows, render_moves and render_profiles."""
 
     slots: I64
     ends: I64
     ids: I64
     movers: I64
+    dump: Bytes
 
 
 _BYTES, _INTS, _RANKS = types.uint8[::1], types.int64[::1], types.int8[:, ::1]
 _TABLE, _POINTS = types.int64[:, ::1], types.float64[:, ::1]
-WORDS = types.NamedTuple([_BYTES, _INTS, _TABLE, _TABLE, _TABLE, _POINTS, _TABLE, _TABLE], Words)
+WORDS = types.NamedTuple(
+    [_BYTES, _INTS, _BYTES, _INTS, _TABLE, _TABLE, _TABLE, _POINTS, _TABLE, _TABLE], Words
+)
 COLUMNS = types.NamedTuple(
     [
         *(_BYTES, _INTS, _BYTES, _INTS),
@@ -66,7 +71,7 @@ COLUMNS = types.NamedTuple(
     ],
     Columns,
 )
-SCRATCH = types.NamedTuple([types.int64[:, :, ::1], _TABLE, _TABLE, _INTS], Scratch)
+SCRATCH = types.NamedTuple([types.int64[:, :, ::1], _TABLE, _TABLE, _INTS, _BYTES], Scratch)
 
 
 @borrowing_kernel(types.void(_BYTES, WORDS, COLUMNS, SCRATCH, _INTS, _BYTES, _INTS, types.int64, _TABLE))
@@ -129,6 +134,9 @@ def render_block(out, words, columns, scratch, chunk_start, tail, tail_start, re
             at,
             arena,
             start,
+            words.items,
+            words.items_start,
+            scratch.dump,
             slots,
             ends,
             whole,

@@ -33,6 +33,7 @@ class Claim:
         partitions: how many each input topic had when it was last written; None for a new shard.
         topic_ids: id of the topic that the offsets are of, by its name; a topic without an id is absent.
         salt: secret under which the ids of erased users are hashed.
+        restore_refusal: why the store takes no profile in one piece (see hash_dump); None where it does.
         earlier_tokens: of the claims before this one. Meeting one of them again means that the store was
             rolled back, not that somebody else took the shard.
     """
@@ -50,6 +51,7 @@ class Claim:
     partitions: int | None = None
     topic_ids: dict[str, str] = field(default_factory=dict)
     salt: bytes = b""
+    restore_refusal: str | None = None
     earlier_tokens: tuple[str, ...] = ()
 
 

@@ -89,6 +89,10 @@ class Keyspace:
         """Answer the key of the hash from digest to marker of the users who were erased."""
         return self._shard(partition, "erased")
 
+    def probe(self, partition: int) -> bytes:
+        """Answer the key that a claim uses for a moment, to find out what the store takes."""
+        return self._shard(partition, "probe")
+
     def _shard(self, partition: int, part: str) -> bytes:
         return f"{self.prefix}:shard:{{{partition:02d}}}:{part}".encode()
 

@@ -11,6 +11,7 @@ from scoring.text_spans import apart
 from sinks import block_kernel, keyspace
 from sinks.block_kernel import Columns, Scratch, Words
 from sinks.cold_count import cold_text
+from sinks.hash_dump import SIZE_AROUND, TEXT_MAX
 from sinks.keyspace import Keyspace
 from sinks.profile_kernel import ENTER, LEAVE, RETIRE
 from sinks.profile_wording import (
@@ -57,6 +58,8 @@ class ProfileEncoder:
         policy: that the chunks are scored under.
         prefix: of every key.
         partition: number of the shard.
+        restores: the store takes profiles in one piece, see hash_dump; those that are written whole are, unless
+            there are so many tags that their names may be too long together.
         former: the policy that the store's profiles are worded by, while there are users who were not written
             since the policy changed. What it has and `policy` has not vanishes from profiles and audiences,
             and committed rungs are not believed.
@@ -68,6 +71,8 @@ class ProfileEncoder:
         prefix: str,
         partition: int,
         former: Policy | None = None,
+        *,
+        restores: bool = False,
     ) -> None:
         self._keys = Keyspace(prefix)
         self._partition = partition
@@ -77,7 +82,9 @@ class ProfileEncoder:
         self._is_migration = former is not None
         self._sizes_max = _SizesMax(wording, self._words.moves)
         self._room = Room()
-        self._scratch = _scratch(_FIRST_CHUNK_USERS, len(wording.ladders))
+        in_one_piece = restores and self._sizes_max.tags <= TEXT_MAX
+        self._dump_size = self._sizes_max.per_user + SIZE_AROUND if in_one_piece else 0
+        self._scratch = self._scratch_for(_FIRST_CHUNK_USERS)
 
     def encode(self, chunk: CommitChunk) -> tuple[memoryview, int]:
         """
@@ -142,7 +149,17 @@ class ProfileEncoder:
     def _fit_scratch(self, users: int) -> None:
         """Make room for a chunk of so many users."""
         if users > self._scratch.movers.shape[0]:
-            self._scratch = _scratch(users, len(self._words.ladders))
+            self._scratch = self._scratch_for(users)
+
+    def _scratch_for(self, users: int) -> Scratch:
+        slots = len(self._words.ladders) * _SLOTS_PER_LADDER + len(NUMBER_COLUMNS)
+        return Scratch(
+            slots=np.empty((users, slots, 3), dtype=np.int64),
+            ends=np.empty((users, 4), dtype=np.int64),
+            ids=np.empty((users, 2), dtype=np.int64),
+            movers=np.empty(users, dtype=np.int64),
+            dump=np.empty(self._dump_size, dtype=np.uint8),
+        )
 
     def _check(self, block: CommitBlock) -> None:
         """Assert what the kernels rely on without looking."""
@@ -163,18 +180,19 @@ class ProfileEncoder:
 
 
 class _SizesMax:
-    """Bounds the rendered size from above."""
+    """Bounds the rendered size from above; as items of a listpack a profile is smaller than as bulk strings."""
 
     def __init__(self, words: Wording, moves: NDArray[np.int64]) -> None:
         sizes = words.sizes
         rung_texts = np.where(words.rung_text >= 0, sizes[words.rung_text], 0).max(axis=1, initial=0)
         names = sizes[words.ladders[:, SCORE:]]
         fields = int(rung_texts.sum() + 2 * names.sum()) + names.size * NUMBER_SIZE_MAX
-        tags = int(sizes[TAGS] + (1 + sizes[words.tags[:, 1]]).sum())
+        self.tags = int((1 + sizes[words.tags[:, 1]]).sum())
+        tags = int(sizes[TAGS]) + self.tags
         numbers = int(sizes[words.numbers[:, 0]].sum()) + (1 + len(words.numbers)) * NUMBER_SIZE_MAX
         keys = 2 * int(sizes[USER_KEY]) + int(sizes[RETIRED_FIELDS])
-        # HSET and HDEL: their heads and names, then the user's key in both.
-        self._per_user = fields + tags + numbers + keys + 8 * NUMBER_SIZE_MAX
+        # HSET and HDEL, or RESTORE: their heads and names, then the user's key in both.
+        self.per_user = fields + tags + numbers + keys + 8 * NUMBER_SIZE_MAX
         # An id stands with its row and where it was, in two keys, and at most once in each audience set.
         self._id_places = 4 + len(moves)
         homes = int(sizes[moves[:, 1]].sum() + 2 * sizes[ROWS_KEY] + 2 * sizes[COLD_KEY])
@@ -188,29 +206,21 @@ class _SizesMax:
         id_bytes = int(users.user_start[-1] - users.user_start[0]) + count * NUMBER_SIZE_MAX
         row_bytes = int(users.row_start[-1] - users.row_start[0]) + count * NUMBER_SIZE_MAX
         chunks = len(block.chunks) * self._per_chunk
-        return count * self._per_user + self._id_places * id_bytes + row_bytes + chunks
+        return count * self.per_user + self._id_places * id_bytes + row_bytes + chunks
 
 
 def _words(wording: Wording) -> Words:
     return Words(
         arena=wording.arena,
         start=wording.start,
+        items=wording.items,
+        items_start=wording.items_start,
         numbers=wording.numbers,
         ladders=wording.ladders,
         rung_text=wording.rung_text,
         enter_at=wording.enter_at,
         tags=wording.tags,
         moves=_moves(wording),
-    )
-
-
-def _scratch(users: int, ladders: int) -> Scratch:
-    """Make room for a chunk of so many users."""
-    return Scratch(
-        slots=np.empty((users, ladders * _SLOTS_PER_LADDER + len(NUMBER_COLUMNS), 3), dtype=np.int64),
-        ends=np.empty((users, 4), dtype=np.int64),
-        ids=np.empty((users, 2), dtype=np.int64),
-        movers=np.empty(users, dtype=np.int64),
     )
 
 

@@ -8,9 +8,10 @@ profile_encoder bounds the size from above before it calls them.
 
 import numpy as np
 
-from scoring.borrowing import borrowing_kernel, inlined
+from scoring.borrowing import borrowing, borrowing_kernel, inlined
 from scoring.commit_plan import COLD, NOWHERE, WARM
 from sinks import profile_wording as words
+from sinks.hash_dump import ITEMS_AT, put_dump_around, put_item_end, put_number_item, put_text_head
 from sinks.keyspace import ABSENT_MS, POINTS_MAX, POINTS_SCALE
 from sinks.resp_text import (
     COMMA,
@@ -28,6 +29,7 @@ HSET, HDEL, SADD, SREM = words.HSET, words.HDEL, words.SADD, words.SREM
 USER_KEY, ROWS_KEY, COLD_KEY, TAGS = words.USER_KEY, words.ROWS_KEY, words.COLD_KEY, words.TAGS
 RUNGS, IS_TAG, SCORE, TO_NEXT = words.RUNGS, words.IS_TAG, words.SCORE, words.TO_NEXT
 MOVING_NUMBERS, CONSTANT_FIELDS = words.MOVING_NUMBERS, words.CONSTANT_FIELDS
+RESTORE, FOR_GOOD, REPLACE = words.RESTORE, words.FOR_GOOD, words.REPLACE
 FALLS_AT, NEXT_NAMES = words.FALLS_AT, words.NEXT_NAMES
 POINTS_CEILING = 9e18
 TEXT_ONLY = -1
@@ -190,13 +192,18 @@ def render_rows(
 
 
 @inlined
-def put_tags(out, at, arena, start, tags, rung, user):
-    """Write the names of the tags that are on, sorted, with commas."""
+def tags_size(start, tags, rung, user):
+    """Count the characters of put_tags."""
     size = 0
     for tag in range(tags.shape[0]):
         if rung[user, tags[tag, 0]] == 1:
             size += 1 + start[tags[tag, 1] + 1] - start[tags[tag, 1]]
-    at = put_head(out, at, DOLLAR, max(size - 1, 0))
+    return max(size - 1, 0)
+
+
+@inlined
+def put_tags(out, at, arena, start, tags, rung, user):
+    """Write the names of the tags that are on, sorted, with commas."""
     begin = at
     for tag in range(tags.shape[0]):
         if rung[user, tags[tag, 0]] == 1:
@@ -204,18 +211,36 @@ def put_tags(out, at, arena, start, tags, rung, user):
                 out[at] = COMMA
                 at += 1
             at = put_fragment(out, at, arena, start, tags[tag, 1])
-    return put_end(out, at)
+    return at
+
+
+@borrowing
+def render_dump(out, arena, start, items, items_start, slots, ends, tags, rung, user):
+    """Render the profile of a user who is written whole, see hash_dump; answers how long it is."""
+    at = ITEMS_AT
+    for slot in range(ends[user, 0]):
+        at = put_fragment(out, at, items, items_start, slots[user, slot, 0])
+        at = put_number_item(out, at, slots[user, slot, 1], slots[user, slot, 2])
+    at = put_fragment(out, at, items, items_start, TAGS)
+    begin = at
+    at = put_text_head(out, at, tags_size(start, tags, rung, user))
+    at = put_item_end(out, begin, put_tags(out, at, arena, start, tags, rung, user))
+    return put_dump_around(out, at, 2 * (ends[user, 1] + 1))
 
 
 @borrowing_kernel(
-    "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], int64[:,:,::1], int64[:,::1],"
-    " boolean[::1], int8[::1], uint8[::1], int64[::1], int64[:,::1], int8[:,::1], int64, int64)"
+    "UniTuple(int64, 2)(uint8[::1], int64, uint8[::1], int64[::1], uint8[::1], int64[::1], uint8[::1],"
+    " int64[:,:,::1], int64[:,::1], boolean[::1], int8[::1], uint8[::1], int64[::1], int64[:,::1], int8[:,::1],"
+    " int64, int64)"
 )
 def render_profiles(
     out,
     at,
     arena,
     start,
+    items,
+    items_start,
+    dump,
     slots,
     ends,
     whole,
@@ -230,7 +255,11 @@ def render_profiles(
     """
     Render for each user one HSET of the fields it has and, unless it is new, one HDEL of those it has not.
 
+    Whoever is written whole can be written in one piece instead, by RESTORE: the server then looks up no field.
+
     Args:
+        items, items_start: of the wording.
+        dump: room for a profile in one piece; empty where all are written by fields.
         slots, ends, whole: as fill_rest left them.
         committed_home: int8 (users,), as in CommitChunk.
         tags: int64 (tags, 2), ladder and fragment of each tag, by name.
@@ -241,21 +270,29 @@ def render_profiles(
     """
     commands = 0
     for user in range(rung.shape[0]):
-        at = put_head(out, at, STAR, 2 + 2 * (ends[user, 1] + whole[user]))
-        at = put_fragment(out, at, arena, start, HSET)
+        in_one_piece = whole[user] and dump.shape[0] > 0
+        at = put_head(out, at, STAR, 5 if in_one_piece else 2 + 2 * (ends[user, 1] + whole[user]))
+        at = put_fragment(out, at, arena, start, RESTORE if in_one_piece else HSET)
         key, id_start, id_end = at, user_start[user], user_start[user + 1]
         at = put_head(out, at, DOLLAR, start[USER_KEY + 1] - start[USER_KEY] + id_end - id_start)
         at = put_fragment(out, at, arena, start, USER_KEY)
         at = put_end(out, put_bytes(out, at, user_bytes, id_start, id_end))
         key_end = at
+        commands += 1
+        if in_one_piece:
+            size = render_dump(dump, arena, start, items, items_start, slots, ends, tags, rung, user)
+            at = put_fragment(out, at, arena, start, FOR_GOOD)
+            at = put_bulk(out, at, dump, 0, size)
+            at = put_fragment(out, at, arena, start, REPLACE)
+            continue
         for slot in range(ends[user, 0]):
             at = put_fragment(out, at, arena, start, slots[user, slot, 0])
             # All numbers go through this one place: with a call for every field compiling took a minute.
             at = put_number(out, at, slots[user, slot, 1], slots[user, slot, 2])
         if whole[user]:
             at = put_fragment(out, at, arena, start, TAGS)
-            at = put_tags(out, at, arena, start, tags, rung, user)
-        commands += 1
+            at = put_head(out, at, DOLLAR, tags_size(start, tags, rung, user))
+            at = put_end(out, put_tags(out, at, arena, start, tags, rung, user))
         names = ends[user, 3] + (retired_count if whole[user] else 0)
         if names > 0 and committed_home[user] != NOWHERE:
             at = put_head(out, at, STAR, 2 + names)

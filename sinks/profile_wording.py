@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 
 from scoring.policy import Ladder, Policy
 from sinks.arena import Arena
+from sinks.hash_dump import items
 from sinks.keyspace import PROFILE_VERSION, Keyspace, ladder_fields
 
 NONE = -1
 # Fragments with fixed places; those of ladders follow.
-HSET, HDEL, SADD, SREM, USER_KEY, ROWS_KEY, COLD_KEY, TAGS, RETIRED_FIELDS = range(9)
+HSET, HDEL, SADD, SREM, USER_KEY, ROWS_KEY, COLD_KEY, TAGS, RETIRED_FIELDS, RESTORE, FOR_GOOD, REPLACE = (
+    range(12)
+)
 # Columns of Wording.ladders: how many rungs, 1 for a tag, fragments with the names of fields.
 RUNGS, IS_TAG, SCORE, TO_NEXT, FALLS_AT, NEXT_NAMES = range(6)
 # Columns of a CommitChunk that are fields of every user as they are; `spend` has decimals. The first few may
@@ -29,6 +32,7 @@ class Wording:
 
     Attributes:
         arena, start: fragment f is arena[start[f]:start[f + 1]].
+        items, items_start: the same fragments, where they are names and values of profiles, as items of a listpack.
         ladders: (L, 6) see above; NEXT_NAMES holds the names of both `L.next` and `L.to_next`.
         rung_text: (L, R) fields `L`, `L.rank`, then `L.next` unless it is the top, then the name of since_ms.
         enter_at: (L, R) points at which a rung is entered.
@@ -42,6 +46,8 @@ class Wording:
 
     arena: NDArray[np.uint8]
     start: NDArray[np.int64]
+    items: NDArray[np.uint8]
+    items_start: NDArray[np.int64]
     ladders: NDArray[np.int64]
     rung_text: NDArray[np.int64]
     enter_at: NDArray[np.float64]
@@ -76,7 +82,7 @@ def wording_of(policy: Policy, keys: Keyspace, partition: int, former: Policy | 
             if _has_audience(ladder, rank):
                 audience[number, rank] = arena.add(bulk(keys.audience(ladder.name, rung.name)))
             if not ladder.tag:
-                rung_text[number, rank] = arena.add(_rung_text(ladder, rank))
+                rung_text[number, rank] = _add_words(arena, *_rung_words(ladder, rank))
     ladders = [_ladder_row(arena, ladder) for ladder in policy.ladders]
     tags = sorted((ladder.name, number) for number, ladder in enumerate(policy.ladders) if ladder.tag)
     tag_rows = [(number, arena.add(name.encode())) for name, number in tags]
@@ -85,10 +91,12 @@ def wording_of(policy: Policy, keys: Keyspace, partition: int, former: Policy | 
     known_sets = _audiences(former, keys) | places if former else {}
     retired_sets = [(arena.add(bulk(key)), *places.get(key, (NONE, NONE))) for key in known_sets]
     numbers = _number_rows(arena, policy, partition)
-    buffer, start = arena.arrays()
+    (buffer, start), (item_buffer, items_start) = arena.arrays(), arena.other_arrays()
     return Wording(
         arena=buffer,
         start=start,
+        items=item_buffer,
+        items_start=items_start,
         ladders=_rows(ladders, 6),
         rung_text=rung_text,
         enter_at=enter_at,
@@ -107,33 +115,42 @@ def _add_fixed(arena: Arena, keys: Keyspace, partition: int, retired_fields: Ite
     arena.add(keys.user_prefix)
     arena.add(bulk(keys.rows(partition)))
     arena.add(bulk(keys.cold(partition)))
-    arena.add(bulk("tags"))
+    _add_words(arena, "tags")
     arena.add(bulk(*retired_fields))
+    arena.add(bulk("RESTORE"))
+    arena.add(bulk("0"))
+    arena.add(bulk("REPLACE"))
+
+
+def _add_words(arena: Arena, *words: str) -> int:
+    """Add names and values as they stand in a profile, in both spellings."""
+    return arena.add(bulk(*words), items(*words))
 
 
 def _number_rows(arena: Arena, policy: Policy, partition: int) -> list[tuple[int, int]]:
     """Name the user's numbers; the fields that are the same for all users stand before the first that stays."""
-    constants = bulk("policy", policy.label, "v", PROFILE_VERSION, "shard", str(partition))
+    constants = ("policy", policy.label, "v", PROFILE_VERSION, "shard", str(partition))
     rows = []
     for number, column in enumerate(NUMBER_COLUMNS):
-        name = bulk("spend" if column == "spend_minor" else column)
+        name = "spend" if column == "spend_minor" else column
         places = policy.minor_digits if column == "spend_minor" else 0
-        rows.append((arena.add(constants + name if number == MOVING_NUMBERS else name), places))
+        before = constants if number == MOVING_NUMBERS else ()
+        rows.append((_add_words(arena, *before, name), places))
     return rows
 
 
-def _rung_text(ladder: Ladder, rank: int) -> bytes:
+def _rung_words(ladder: Ladder, rank: int) -> list[str]:
     words = [ladder.name, ladder.rungs[rank].name, f"{ladder.name}.rank", str(rank)]
     if rank + 1 < len(ladder.rungs):
         words += [f"{ladder.name}.next", ladder.rungs[rank + 1].name]
-    return bulk(*words, f"{ladder.name}.since_ms")
+    return [*words, f"{ladder.name}.since_ms"]
 
 
 def _ladder_row(arena: Arena, ladder: Ladder) -> list[int]:
     """Add what a ladder's fields are called; answers its row of Wording.ladders."""
 
     def name(*endings: str) -> int:
-        return arena.add(bulk(*(f"{ladder.name}.{ending}" for ending in endings)))
+        return _add_words(arena, *(f"{ladder.name}.{ending}" for ending in endings))
 
     names = [name("score"), name("to_next"), name("falls_at_ms"), name("next", "to_next")]
     return [len(ladder.rungs), int(ladder.tag), *names]

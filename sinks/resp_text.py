@@ -103,16 +103,18 @@ def put_bulk(out, at, source, start, end):
 
 
 @inlined
-def put_number(out, at, units, form):
+def number_parts(units, form):
     """
-    Write a number as a bulk string.
+    Take a number apart, as it is to be spelled.
 
     Args:
         units: int64, the number times ten to the power of its decimals.
         form: how many decimals; plus TRIMMED to leave out zeros at their end, and the point with them.
+
+    Returns:
+        Without its sign what stands before the point and what behind it, uint64, and the number of decimals.
     """
     places = form & (TRIMMED - 1)
-    sign = 1 if units < 0 else 0
     whole, part = np.uint64(-units if units < 0 else units), np.uint64(0)
     if form == POINTS_FORM:  # A division by a constant is several times faster.
         size = whole
@@ -128,13 +130,31 @@ def put_number(out, at, units, form):
         while places > 0 and part % np.uint64(10) == 0:
             part //= np.uint64(10)
             places -= 1
-    count = digit_count(whole)
-    at = put_head(out, at, DOLLAR, sign + count + (places + 1 if places > 0 else 0))
-    if sign:
+    return whole, part, places
+
+
+@inlined
+def decimal_size(units, whole, places):
+    """Count the characters of a number that number_parts took apart."""
+    return (units < 0) + digit_count(whole) + (places + 1 if places > 0 else 0)
+
+
+@inlined
+def put_decimal(out, at, units, whole, part, places):
+    """Spell a number that number_parts took apart."""
+    if units < 0:
         out[at] = MINUS
         at += 1
-    at = put_digits(out, at, whole, count)
+    at = put_digits(out, at, whole, digit_count(whole))
     if places > 0:
         out[at] = DOT
         at = put_digits(out, at + 1, part, places)
-    return put_end(out, at)
+    return at
+
+
+@inlined
+def put_number(out, at, units, form):
+    """Write a number, see number_parts, as a bulk string."""
+    whole, part, places = number_parts(units, form)
+    at = put_head(out, at, DOLLAR, decimal_size(units, whole, places))
+    return put_end(out, put_decimal(out, at, units, whole, part, places))

@@ -59,6 +59,10 @@ class ShardLink:
         """Send one command and answer its reply."""
         return self._pipe.ask(*command)
 
+    def ask_all(self, *commands: Sequence[Argument]) -> list[Any]:
+        """Send commands and answer what each was answered, an error as itself."""
+        return self._pipe.exchange(b"".join(packed(*command) for command in commands), len(commands))
+
     def is_untouched(self) -> bool:
         """Tell whether nobody has touched the meta hash since the watch began; without a watch nobody can tell."""
         return self._guard is not None and self.transact(b"", 0)

@@ -15,6 +15,7 @@ from scoring.policy import Ladder, Policy, Rung
 from sinks import keyspace
 from sinks.keyspace import ABSENT_MS, Keyspace, points_text
 from sinks.profile_encoder import ProfileEncoder, Room
+from tests.redis_dump import dump
 
 INT64 = np.iinfo(np.int64)
 LADDERS = (
@@ -70,8 +71,16 @@ NUMBERS = ("as_of_ms", "last_seen_ms", "orders", "spend_minor", "seq", "first_se
 class Twin:
     """Render the same commands in slow, obvious Python."""
 
-    def __init__(self, policy: Policy, prefix: str, partition: int, former: Policy | None = None) -> None:
-        self.policy, self.former, self.partition = policy, former, partition
+    def __init__(
+        self,
+        policy: Policy,
+        prefix: str,
+        partition: int,
+        former: Policy | None = None,
+        *,
+        restores: bool = False,
+    ) -> None:
+        self.policy, self.former, self.partition, self.restores = policy, former, partition, restores
         self.keys = Keyspace(prefix)
 
     def commands(self, users: list[dict[str, Any]], cold: ColdCount | None = None) -> list[list[bytes]]:
@@ -118,6 +127,9 @@ class Twin:
         if self.former and user["whole"]:
             absent += sorted(self.fields(self.former) - self.fields(self.policy))
         key = self.keys.user(user["id"])
+        if self.restores and user["whole"]:
+            fields = {name.encode(): value.encode() for name, value in present.items()}
+            return [[b"RESTORE", key, b"0", dump(fields), b"REPLACE"]]
         pairs = [word.encode() for pair in present.items() for word in pair]
         commands = [[b"HSET", key, *pairs]]
         if absent and user["committed_home"] != NOWHERE:
@@ -239,15 +251,16 @@ def users(draw: st.DrawFn, ladders: tuple[Ladder, ...] = LADDERS) -> dict[str, A
     st.integers(0, 4),
     st.sampled_from([0, 7, 123]),
     cold_counts,
+    st.booleans(),
 )
 def test_encoder__equals_the_slow_twin(
-    chunk: list[dict[str, Any]], digits: int, partition: int, cold: ColdCount | None
+    chunk: list[dict[str, Any]], digits: int, partition: int, cold: ColdCount | None, restores: bool
 ) -> None:
     """Any users give the same commands, byte for byte, as plain Python renders."""
     policy = policy_of(minor_digits=digits)
-    expected = Twin(policy, "tierwise", partition).commands(chunk, cold)
+    expected = Twin(policy, "tierwise", partition, restores=restores).commands(chunk, cold)
     columns = chunk_of(chunk, len(LADDERS), cold)
-    encoded, count = ProfileEncoder(policy, "tierwise", partition).encode(columns)
+    encoded, count = ProfileEncoder(policy, "tierwise", partition, restores=restores).encode(columns)
     assert bytes(encoded) == packed(expected)
     assert count == len(expected)
 
@@ -269,8 +282,10 @@ def test_encoder__renders_each_chunk_of_a_block_as_if_it_were_alone(
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(users(), min_size=1, max_size=6))
-def test_encoder__after_a_policy_change_nothing_of_the_former_is_left(chunk: list[dict[str, Any]]) -> None:
+@given(st.lists(users(), min_size=1, max_size=6), st.booleans())
+def test_encoder__after_a_policy_change_nothing_of_the_former_is_left(
+    chunk: list[dict[str, Any]], restores: bool
+) -> None:
     """Under a changed policy users leave every set and lose every field that only the former one had."""
     former = policy_of(
         (
@@ -284,8 +299,9 @@ def test_encoder__after_a_policy_change_nothing_of_the_former_is_left(chunk: lis
         ),
         version=2,
     )
-    expected = Twin(policy_of(), "p", 1, former).commands(chunk)
-    encoded, count = ProfileEncoder(policy_of(), "p", 1, former).encode(chunk_of(chunk, len(LADDERS)))
+    expected = Twin(policy_of(), "p", 1, former, restores=restores).commands(chunk)
+    encoder = ProfileEncoder(policy_of(), "p", 1, former, restores=restores)
+    encoded, count = encoder.encode(chunk_of(chunk, len(LADDERS)))
     assert bytes(encoded) == packed(expected)
     assert count == len(expected)
 
@@ -321,10 +337,32 @@ def test_encoder__renders_full_chunks_and_reuses_the_room() -> None:
         chunk = random_users(count, seed=count)
         columns = chunk_of(chunk, len(LADDERS))
         block = CommitBlock(columns, np.array([0, count]), [0, 0], [columns])
-        ((encoded, commands),) = ProfileEncoder(policy_of(), "tierwise", partition).encode_block(block, room)
-        expected = Twin(policy_of(), "tierwise", partition).commands(chunk)
-        assert bytes(encoded) == packed(expected)
-        assert commands == len(expected)
+        for restores in (False, True):
+            encoder = ProfileEncoder(policy_of(), "tierwise", partition, restores=restores)
+            ((encoded, commands),) = encoder.encode_block(block, room)
+            expected = Twin(policy_of(), "tierwise", partition, restores=restores).commands(chunk)
+            assert bytes(encoded) == packed(expected)
+            assert commands == len(expected)
+
+
+@pytest.mark.parametrize("tags", [63, 64])
+def test_encoder__writes_by_fields_what_no_item_holds(tags: int) -> None:
+    """As many tags as may be on together without being too long for RESTORE, and one more."""
+    ladders = tuple(
+        Ladder(f"{n:064d}", "s", (Rung("off", -np.inf, -np.inf), Rung("on", 5.0, 4.0)), tag=True)
+        for n in range(tags)
+    )
+    everybody = {
+        "rung": [1] * tags,
+        "committed_rung": [-1] * tags,
+        "since_ms": [0] * tags,
+        "score": [5.0] * tags,
+    }
+    chunk = [user | everybody | {"falls_at_ms": [0] * tags} for user in random_users(3)]
+    policy = policy_of(ladders)
+    expected = Twin(policy, "tierwise", 7, restores=tags == 63).commands(chunk)
+    encoded, _ = ProfileEncoder(policy, "tierwise", 7, restores=True).encode(chunk_of(chunk, tags))
+    assert bytes(encoded) == packed(expected)
 
 
 def test_encoder__names_the_profiles_of_new_users() -> None:
