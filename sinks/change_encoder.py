@@ -46,11 +46,11 @@ class ChangeEncoder:
         if isinstance(changes, ChangeColumns) and changes.policy == self._policy and len(changes):
             messages, end = self._rendered(changes)
             cuts = [0, *end]
-            return [messages[cuts[first] : cuts[last]] for first, last in pairwise(start)]
+            return [bytes(messages[cuts[first] : cuts[last]]) for first, last in pairwise(start)]
         return [b"".join(map(_spelled, changes[first:last])) for first, last in pairwise(start)]
 
-    def _rendered(self, changes: ChangeColumns) -> tuple[bytes, list[int]]:
-        """Answer the messages, and where each ends."""
+    def _rendered(self, changes: ChangeColumns) -> tuple[memoryview, list[int]]:
+        """Answer the messages, which hold until the next call, and where each ends."""
         words, total = self._words, len(changes)
         users, causes = (changes.user_bytes, changes.user_start), (changes.cause_bytes, changes.cause_start)
         slots = np.empty((total, self._slots_max, 3), np.int64)
@@ -79,16 +79,16 @@ class ChangeEncoder:
             self._buffer = np.empty(size_max, np.uint8)
         out = self._buffer
         size = render_changes(out, end, slots, count, plain, *users, *causes, words.arena, words.start)
-        messages = out[:size].tobytes()
+        messages = memoryview(out)[:size]  # type: ignore[arg-type]
         if plain.all():
             return messages, end.tolist()
         pieces = [
-            messages[first:last] if fits else _spelled(changes[n])
+            bytes(messages[first:last]) if fits else _spelled(changes[n])
             for n, (fits, (first, last)) in enumerate(
                 zip(plain.tolist(), pairwise([0, *end.tolist()]), strict=True)
             )
         ]
-        return b"".join(pieces), np.cumsum([len(piece) for piece in pieces]).tolist()
+        return memoryview(b"".join(pieces)), np.cumsum([len(piece) for piece in pieces]).tolist()
 
 
 def _spelled(change: LadderChange) -> bytes:

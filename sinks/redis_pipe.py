@@ -115,6 +115,15 @@ def packed(*arguments: Argument) -> bytes:
     return hiredis.pack_command(arguments)  # type: ignore[arg-type]  # Its stub forgets the `...`.
 
 
+def packed_pieces(*arguments: Argument) -> list[bytes]:
+    """Render one command in pieces to be joined with others; what is long is not copied for it."""
+    words = [one if isinstance(one, bytes) else str(one).encode() for one in arguments]
+    pieces = [b"*%d\r\n" % len(words)]
+    for word in words:
+        pieces += (b"$%d\r\n" % len(word), word, b"\r\n")
+    return pieces
+
+
 def command_words(commands: bytes, index: int) -> list[bytes]:
     """Answer the words of the command at an index of rendered commands, to name it in an error."""
     reader = hiredis.Reader(notEnoughData=None)

@@ -9,7 +9,7 @@ or one of these profiles, in between. Between sending and the answer others may 
 
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,22 @@ class Guard:
     number: int
 
 
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """
+    Commands to be run under a watch, as often as it takes until they are.
+
+    Attributes:
+        rendered: they, between MULTI and EXEC, and behind that the watch for the next write.
+        count: how many they are.
+        following: hashes that the next write will make; watched and looked for, too.
+    """
+
+    rendered: bytes
+    count: int
+    following: Sequence[bytes]
+
+
 class NotNow(Exception):
     """The write had no effect and may be tried again."""
 
@@ -45,8 +61,8 @@ class ShardLink:
         self._guard: Guard | None = None
         self._absent: Sequence[bytes] = ()
         """Keys that the present watch covers, and that were not there when it began."""
-        self._due: tuple[bytes, int, Sequence[bytes]] = (b"", 0, ())
-        """What was sent and not yet answered: commands, their number, and the keys looked at behind them."""
+        self._due: Transaction | None = None
+        """What was sent and not yet answered."""
         self._look = ("HMGET", meta, keyspace.TOKEN, keyspace.NUMBER)
         self._watch = packed("WATCH", meta) + packed(*self._look)
 
@@ -98,19 +114,21 @@ class ShardLink:
 
     def transact(self, commands: bytes, count: int) -> bool:
         """Send commands and hear what came of them, see `send` and `receive`."""
-        self.send(commands, count)
+        self.send(self.transaction([commands], count))
         return self.receive()
 
-    def send(self, commands: bytes, count: int, following: Sequence[bytes] = ()) -> None:
-        """
-        Send this many commands, to be run under the present watch; `receive` tells what came of them.
+    def transaction(
+        self, pieces: Iterable[bytes | memoryview], count: int, following: Sequence[bytes] = ()
+    ) -> Transaction:
+        """Join rendered commands, so many of them, and copy them."""
+        rendered = b"".join((_MULTI, *pieces, _EXEC, self._watch_of(following)))
+        return Transaction(rendered, count, following)
 
-        Args:
-            following: hashes that the next write will make, to be watched and looked for behind this one.
-        """
+    def send(self, transaction: Transaction) -> None:
+        """Send a transaction, to be run under the present watch; `receive` tells what came of it."""
         self._guard = None
-        self._pipe.send(b"".join((_MULTI, commands, _EXEC, self._watch_of(following))))
-        self._due = (commands, count, following)
+        self._pipe.send(transaction.rendered)
+        self._due = transaction
 
     def receive(self) -> bool:
         """
@@ -119,7 +137,8 @@ class ShardLink:
         Answers False, with nothing written, when a watched key was touched. Raises NotNow when the server
         refused the commands, StoreError when one of them failed while the others were carried out.
         """
-        commands, count, following = self._due
+        assert self._due is not None, "nothing was sent"
+        rendered, count, following = self._due.rendered, self._due.count, self._due.following
         replies = self._pipe.receive(count + 2 + _looks_at(following))
         result, seen = replies[count + 1], replies[count + 2 :]
         if isinstance(result, ExecAbortError):
@@ -131,7 +150,7 @@ class ShardLink:
         self._seen(seen, following)
         if result is None:
             return False
-        _raise_failed(result, commands)
+        _raise_failed(result, rendered)
         return True
 
     def _watch_of(self, keys: Sequence[bytes]) -> bytes:
@@ -201,11 +220,11 @@ def _raise_first(replies: Sequence[Any]) -> None:
             raise StoreError(str(reply)) from reply
 
 
-def _raise_failed(replies: list[Any], commands: bytes) -> None:
+def _raise_failed(replies: list[Any], rendered: bytes) -> None:
     kinds = set(map(type, replies))  # A few, of a reply for each of hundreds of commands.
     if not any(issubclass(kind, Exception) for kind in kinds):
         return
     for index, reply in enumerate(replies):
         if isinstance(reply, Exception):
-            words = command_words(commands, index)
+            words = command_words(rendered, 1 + index)
             raise StoreError(f"{b' '.join(words[:2]).decode(errors='replace')}: {reply}") from reply

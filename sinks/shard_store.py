@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -13,7 +14,7 @@ from sinks.errors import StoreError, StoreRolledBack, StoreUnavailable
 from sinks.hash_dump import dump
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxBatch
-from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed
+from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed, packed_pieces
 from sinks.shard_link import NotNow, Retry, ShardLink, guard_from
 from sinks.shard_write import ShardWrite
 
@@ -316,18 +317,20 @@ class ShardStore:
         ends = [part for name, at in (tails or {}).items() for part in (keyspace.TAIL + name.encode(), at)]
         head = packed("HSET", self._keys.meta(claim.partition), keyspace.NUMBER, number, *ends)
         tail = self._outbox_commands(claim.partition, stored, trim_to)
-        written, count = b"".join((head, commands, *tail)), 1 + command_count + len(tail)
         link, owned = self._link(claim.partition), (new_user_keys, self._keys.user_prefix)
-        write = ShardWrite(claim, link, number, written, count, stored, owned, following)
+        pieces, count = (head, commands, *chain.from_iterable(tail)), 1 + command_count + len(tail)
+        write = ShardWrite(claim, link, number, link.transaction(pieces, count, following), stored, owned)
         write.begin()
         return write
 
-    def _outbox_commands(self, partition: int, batch: OutboxBatch | None, trim_to: str | None) -> list[bytes]:
+    def _outbox_commands(
+        self, partition: int, batch: OutboxBatch | None, trim_to: str | None
+    ) -> list[list[bytes]]:
         key = self._keys.outbox(partition)
         pieces = () if batch is None else batch.pieces()
-        commands = [packed("XADD", key, piece.id, *piece.fields()) for piece in pieces]
+        commands = [packed_pieces("XADD", key, piece.id, *piece.fields()) for piece in pieces]
         if trim_to is not None:
-            commands.append(packed("XTRIM", key, "MINID", outbox.id_after(trim_to)))
+            commands.append([packed("XTRIM", key, "MINID", outbox.id_after(trim_to))])
         return commands
 
 

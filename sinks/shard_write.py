@@ -8,7 +8,7 @@ from sinks.claim import Claim, refuse_other_state
 from sinks.errors import NotCopartitioned, StoreError
 from sinks.outbox import OutboxBatch
 from sinks.redis_pipe import LINK_ERRORS
-from sinks.shard_link import Guard, NotNow, Retry, ShardLink
+from sinks.shard_link import Guard, NotNow, Retry, ShardLink, Transaction
 
 Stamp = tuple[Mapping[str, Any], str]
 
@@ -22,7 +22,6 @@ class ShardWrite:
         number: of the write, one above the shard's last.
         batch: what is to be published of it.
         owned: profiles that no other shard may own, and the prefix of their keys.
-        following: profiles that the next write will make, so that it need not ask for them.
         stamp: policy and layout that the shard has behind it; None where it has those it had.
         is_sent: an answer is due.
         is_in_doubt: it was sent and not answered, so it may have happened. A refusal is an answer.
@@ -31,11 +30,9 @@ class ShardWrite:
     claim: Claim
     link: ShardLink
     number: int
-    commands: bytes
-    count: int
+    transaction: Transaction
     batch: OutboxBatch | None
     owned: tuple[tuple[bytes, ...], bytes]
-    following: tuple[bytes, ...]
     stamp: Stamp | None = None
     is_sent: bool = False
     is_in_doubt: bool = False
@@ -88,7 +85,7 @@ class ShardWrite:
         refuse_other_state(claim, guard)
         self._refuse_other_owner(owners)
         self.is_sent = True
-        self.link.send(self.commands, self.count, self.following)
+        self.link.send(self.transaction)
         return False
 
     def _hear(self) -> bool:

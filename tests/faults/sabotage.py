@@ -121,7 +121,7 @@ def assume_done() -> None:
             guard, _ = self.link.look((), "shard")
             if guard.token not in (None, self.claim.token):
                 raise StoreFenced("claimed by another worker")
-            self.link.send(self.commands, self.count)
+            self.link.send(self.transaction)
             self.is_sent = True
         except (NotNow, *LINK_ERRORS):
             self.link.drop()
