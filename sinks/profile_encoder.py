@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from scoring.commit_plan import COLD, NOWHERE, WARM, ColdCount, CommitBlock, CommitChunk
 from scoring.policy import Policy
-from scoring.text_spans import apart
 from sinks import block_kernel, keyspace
 from sinks.block_kernel import Columns, Scratch, Words
 from sinks.cold_count import cold_text
@@ -124,10 +123,9 @@ class ProfileEncoder:
     def new_user_keys(self, chunk: CommitChunk) -> tuple[bytes, ...]:
         """Answer the profile keys of the users that the store does not know yet."""
         new = (chunk.committed_home == NOWHERE).nonzero()[0]
-        if not new.size:
-            return ()
-        ids, prefix = apart(chunk.user_bytes, chunk.user_start), self._keys.user_prefix
-        return tuple(prefix + ids[user] for user in new.tolist())
+        text, prefix = memoryview(chunk.user_bytes), self._keys.user_prefix  # type: ignore[arg-type]
+        places = zip(chunk.user_start[new].tolist(), chunk.user_start[new + 1].tolist(), strict=True)
+        return tuple(b"".join((prefix, text[begin:end])) for begin, end in places)
 
     def _columns(self, users: CommitChunk) -> Columns:
         return Columns(
