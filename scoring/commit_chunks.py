@@ -14,14 +14,14 @@ from scoring.step import describe
 from scoring.user_rows import UserRows
 
 Item = TypeVar("Item")
-CHUNK_USERS = 25, 100
+CHUNK_USERS = 50, 200
 """
-Users of a chunk, of those written whole, in the smallest commits and in the largest.
+Users of a chunk in the smallest commits and in the largest.
 
 The store serves nobody else during a chunk, so that they are small as long as commits keep up (benchmarks/reads.py).
 Who has very many users to write is catching up: larger chunks have less to pay for each round trip.
 """
-CHUNKS_WISHED = 200  # Above this many chunks they grow.
+CHUNKS_WISHED = 100  # Above this many chunks they grow.
 BLOCK_USERS = 1_000  # Each call of numpy or of a kernel is for so many at least.
 
 
@@ -35,7 +35,7 @@ def commit_blocks(
     """Answer the chunks of these users, taken as committed from now on, and the dead letters of nobody among them."""
     chunk_users = chunk_users or chunk_users_of(rows.shape[0])
     letters_of = _by_row(dead_letters)
-    cuts = _cuts(users, rows, chunk_users)
+    cuts = np.append(np.arange(0, rows.shape[0], chunk_users), rows.shape[0])
     changed, changed_at = changes.take(users, rows, cuts)
     blocks = []
     block_chunks = max(1, BLOCK_USERS // chunk_users)
@@ -48,16 +48,9 @@ def commit_blocks(
 
 
 def chunk_users_of(users: int) -> int:
-    """Answer how many users, of those written whole, are a chunk in a commit of so many."""
+    """Answer how many users are a chunk in a commit of so many."""
     smallest, largest = CHUNK_USERS
     return min(largest, max(smallest, users // CHUNKS_WISHED))
-
-
-def _cuts(users: UserRows, rows: Int64s, chunk_users: int) -> Int64s:
-    """Cut where the next user would cost the store too much; who is written in part costs half of the others."""
-    is_whole = users.committed_seq[rows] != users.word(rows, SEQ)
-    chunk = (np.cumsum(1 + is_whole) - 1) // (2 * chunk_users)
-    return np.append(np.flatnonzero(np.diff(chunk, prepend=-1)), rows.shape[0])
 
 
 def _block(

@@ -292,7 +292,7 @@ class Shard:
         Answer all that changed since the last call, or None; the store is taken to hold it from now on.
 
         Args:
-            chunk_users: of a chunk, of those written whole; by their number if it is not given.
+            chunk_users: of a chunk; by their number if it is not given.
         """
         rows = self.users.take_dirty()
         if not (self._moved or rows.shape[0] or self._dead_letters):
