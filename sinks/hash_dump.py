@@ -6,8 +6,6 @@ one), a version, a checksum. Version 10 came with Redis 7.0; later ones and all 
 listpack.c of Redis 7.0. As in profile_kernel nobody checks where the buffer ends.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from scoring.borrowing import borrowing_kernel, inlined
@@ -154,24 +152,9 @@ def render_item(out, word, is_integer, value):
     return put_item_end(out, 0, put_bytes(out, at, word, 0, word.shape[0]))
 
 
-@borrowing_kernel("int64(uint8[::1], int64, int64)")
-def render_around(out, at, count):
-    """Do what put_dump_around does."""
-    return put_dump_around(out, at, count)
-
-
 def items(*words: str | bytes) -> bytes:
     """Render words as items of a listpack; raises AssertionError for one longer than TEXT_MAX."""
     return b"".join(_item(word.encode() if isinstance(word, str) else word) for word in words)
-
-
-def dump(fields: Mapping[str, str]) -> bytes:
-    """Render a hash as RESTORE takes it."""
-    words = [word for field in fields.items() for word in field]
-    body = items(*words)
-    out = np.zeros(len(body) + SIZE_AROUND, np.uint8)
-    out[ITEMS_AT : ITEMS_AT + len(body)] = np.frombuffer(body, np.uint8)
-    return out[: render_around(out, ITEMS_AT + len(body), len(words))].tobytes()
 
 
 def _item(word: bytes) -> bytes:

@@ -11,19 +11,16 @@ from redis.exceptions import RedisError
 from sinks import keyspace, outbox
 from sinks.claim import Claim, claim_from, refuse_older_state, refuse_other_state
 from sinks.errors import StoreError, StoreRolledBack, StoreUnavailable
-from sinks.hash_dump import dump
 from sinks.keyspace import Keyspace
 from sinks.outbox import OutboxBatch
 from sinks.redis_pipe import LINK_ERRORS, Argument, RedisPipe, open_pool, packed, packed_pieces
+from sinks.restore_probe import restore_refusal
 from sinks.shard_link import NotNow, Retry, ShardLink, guard_from
 from sinks.shard_write import ShardWrite
 
 _ROWS_PER_PAGE = 2_000
 _COLD_PER_PAGE = 500
 _BATCHES_PER_PAGE = 100
-_PROBE = {"tier": "gold", "since_ms": "1790000000000"}
-_PROBE_MS = 10_000
-"""The store forgets it by itself, should we not come to that."""
 
 
 class ShardStore:
@@ -276,7 +273,7 @@ class ShardStore:
 
     def _claim_once(self, partition: int) -> Claim:
         link, meta = self._link(partition), self._keys.meta(partition)
-        refusal = _restore_refusal(link, self._keys.probe(partition))
+        refusal = restore_refusal(link, self._keys.probe(partition))
         claim = claim_from(partition, secrets.token_hex(8), link.watch_all(meta), self._topics)
         earlier = " ".join(claim.earlier_tokens)
         command = packed(
@@ -332,19 +329,6 @@ class ShardStore:
         if trim_to is not None:
             commands.append([packed("XTRIM", key, "MINID", outbox.id_after(trim_to))])
         return commands
-
-
-def _restore_refusal(link: ShardLink, key: bytes) -> str | None:
-    """
-    Tell why the store takes no profile in one piece, None where it does.
-
-    An older server may not know the format, another one not the command, and a user may not be allowed to use it.
-    """
-    sent = link.ask_all(("RESTORE", key, _PROBE_MS, dump(_PROBE), "REPLACE"), ("HGETALL", key), ("DEL", key))
-    if refusal := next((reply for reply in sent if isinstance(reply, Exception)), None):
-        return str(refusal)
-    flat = [word.decode() for word in sent[1]]
-    return None if dict(zip(flat[::2], flat[1::2], strict=True)) == _PROBE else f"it made {flat} of {_PROBE}"
 
 
 def _text(value: bytes | str | int) -> str:
