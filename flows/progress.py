@@ -77,6 +77,11 @@ class Progress:
         since_ms = self._writing_since_ms
         return 0 if since_ms is None else self._clock.monotonic_ms() - since_ms
 
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether everything is read that there is; otherwise nobody knows whether a topic is silent."""
+        return not self.is_outbox_full and self.writing_ms() <= WRITING_MAX_MS
+
     def hand_over(self, plans: int) -> None:
         """Note that the writer was given something, of which so much are plans."""
         self.handed_over += plans

@@ -262,7 +262,10 @@ class Score:
         if self._progress.assigned:
             self._parked.clear()  # The assignment is here, and it did not bring them back.
         for held in self._held.values():
-            self._sweep(held, tick.wall_ms)
+            if self._progress.is_listening:
+                self._sweep(held, tick.wall_ms)
+            else:  # What waits unread may be older than the clock.
+                held.heard_ms = [self._clock.monotonic_ms()] * self._topic_count
         plans, erased = [], []
         if tick.draining:
             plans = self._plans(self._held)

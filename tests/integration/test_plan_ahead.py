@@ -20,6 +20,7 @@ from tests.integration.shard_writes import PARTITION, TOPICS
 
 NOW_MS = 1_788_220_800_000
 LARGE = 50
+IDLE_AFTER_MS = 10_000
 OTHER = 3
 
 
@@ -40,7 +41,9 @@ class HandClock:
 class Stage:
     """The score stage of a worker that owns two shards, and what its writer says."""
 
-    def __init__(self, shards: ShardStore, policy: Policy, prefix: str) -> None:
+    def __init__(
+        self, shards: ShardStore, policy: Policy, prefix: str, idle_after_ms: int | None = None
+    ) -> None:
         self.clock = HandClock()
         self.progress = Progress(self.clock)
         self._decoder = Decoder(policy, 0)
@@ -55,7 +58,7 @@ class Stage:
             self.clock,
             Measure(policy, prefix, self.progress, self.clock),
             topic_count=len(TOPICS),
-            idle_after_ms=None,
+            idle_after_ms=idle_after_ms,
             out_of_orderness_ms=0,
         )
         for partition in (PARTITION, OTHER):
@@ -137,3 +140,26 @@ def test_users__stay_while_their_shard_has_a_plan_on_its_way(
     stage.progress.end_writing(has_more=False)
     stage.tick()
     assert asked == [OTHER, OTHER, PARTITION, OTHER]
+
+
+@pytest.mark.parametrize("why", ["a long commit", "a full outbox"])
+def test_silence__is_not_counted_while_nothing_is_read(
+    shards: ShardStore, policy: Policy, prefix: str, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """Who bought what waits unread must not fall meanwhile, by the clock; silence counts from the next read on."""
+    stage = Stage(shards, policy, prefix, IDLE_AFTER_MS)
+    fired: list[int] = []
+    monkeypatch.setattr(Shard, "fire", lambda _, watermark_ms: fired.append(watermark_ms))
+    stage.tick(*stage.visits(1))
+    if why == "a full outbox":
+        stage.progress.end_writing(has_more=False)
+        stage.progress.is_outbox_full = True
+    else:
+        stage.progress.begin_writing()
+    stage.tick(after_ms=IDLE_AFTER_MS + 1)
+    stage.progress.end_writing(has_more=False)
+    stage.progress.is_outbox_full = False
+    stage.tick(after_ms=IDLE_AFTER_MS - 1)
+    assert fired == []
+    stage.tick(after_ms=1)
+    assert fired == [stage.clock.wall_ms()]
